@@ -1,0 +1,258 @@
+//! The settings (`autoheal.json`) as the rest of the program sees them: checked, with every default filled in.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::playbook::{StatusSet, Verb};
+
+/// What to watch, which commands may ever run, and whom to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Nothing is executed, everything is decided and recorded.
+    pub dry_run: bool,
+    /// Interval of every watch entry that has none of its own.
+    pub interval: Duration,
+    /// What is measured.
+    pub watch: Watch,
+    /// `allowed_commands`, with `@shipped` replaced by the shipped list.
+    pub allowed_commands: Vec<AllowedCommand>,
+    /// Where programs are looked up: absolute directories, in this order.
+    pub command_path: Vec<PathBuf>,
+    /// Services that no service manager knows.
+    pub services: BTreeMap<String, BTreeMap<ServiceCommand, String>>,
+    /// Budget of the whole host; `0`: no actions at all.
+    pub max_actions_per_hour: u32,
+}
+
+/// The keys of an entry of `services`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ServiceCommand {
+    /// What a `service_*` action runs.
+    Verb(VerbKey),
+    /// Exit 0 means that the service runs.
+    Status,
+}
+
+/// [`Verb`] with an order, as a map key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VerbKey {
+    /// `restart`
+    Restart,
+    /// `start`
+    Start,
+    /// `stop`
+    Stop,
+    /// `reload`
+    Reload,
+}
+
+impl From<Verb> for VerbKey {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Restart => Self::Restart,
+            Verb::Start => Self::Start,
+            Verb::Stop => Self::Stop,
+            Verb::Reload => Self::Reload,
+        }
+    }
+}
+
+impl Settings {
+    /// The command of the settings' `services` for this, if the service has one.
+    #[must_use]
+    pub fn service_command(&self, service: &str, verb: Verb) -> Option<&str> {
+        self.services.get(service)?.get(&ServiceCommand::Verb(verb.into())).map(String::as_str)
+    }
+}
+
+/// One element of `allowed_commands`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AllowedCommand {
+    /// The rule, as written.
+    pub rule: String,
+    /// The user that the command runs as.
+    pub run_as: Option<String>,
+    /// It waits for a yes whatever the playbook says.
+    pub requires_approval: bool,
+    /// An upper limit for the action's timeout.
+    pub timeout: Option<Duration>,
+    /// `"sandbox"`: `Some(true)` on, `Some(false)` off, `None` as the shipped table says.
+    pub sandbox: Option<bool>,
+    /// For people.
+    pub note: Option<String>,
+    /// Where it comes from: `shipped`, or its place in the settings (`$.allowed_commands[3]`).
+    pub source: String,
+}
+
+/// `watch`: the targets.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Watch {
+    /// Mounts.
+    pub disks: Disks,
+    /// Memory, processor and load; `None`: off.
+    pub memory: Option<Duration>,
+    /// Processes.
+    pub processes: Vec<ProcessEntry>,
+    /// HTTP endpoints.
+    pub endpoints: Vec<EndpointEntry>,
+    /// Certificates.
+    pub certificates: Vec<CertificateEntry>,
+    /// Log files.
+    pub logs: Vec<LogEntry>,
+}
+
+/// `watch.disks`
+#[derive(Clone, Debug, PartialEq)]
+pub enum Disks {
+    /// Every real, writable file system, looked up anew at this interval.
+    Auto(Duration),
+    /// These mounts.
+    List(Vec<DiskEntry>),
+}
+
+impl Default for Disks {
+    fn default() -> Self {
+        Self::List(Vec::new())
+    }
+}
+
+/// One element of `watch.disks`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskEntry {
+    /// The mount point.
+    pub mount: PathBuf,
+    /// How often it is measured.
+    pub interval: Duration,
+}
+
+/// One element of `watch.processes`.
+#[derive(Clone, Debug)]
+pub struct ProcessEntry {
+    /// The label `process_name`.
+    pub name: String,
+    /// Which processes are meant.
+    pub matcher: ProcessMatch,
+    /// The service that belongs to it.
+    pub service: Option<String>,
+    /// Whether it may be restarted while it runs.
+    pub restartable: bool,
+    /// A stop by a person is respected.
+    pub respect_manual_stop: bool,
+    /// Only processes of this user are meant.
+    pub user: Option<String>,
+    /// How often it is measured.
+    pub interval: Duration,
+}
+
+impl PartialEq for ProcessEntry {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// How processes are recognised.
+#[derive(Clone, Debug)]
+pub enum ProcessMatch {
+    /// The executable's absolute path.
+    Exe(PathBuf),
+    /// The whole command name: comm (15 characters) or the base name of argv\[0\].
+    Command(String),
+    /// A regular expression on the command line.
+    Pattern(regex::Regex),
+    /// A file that holds the process id.
+    Pidfile(PathBuf),
+    /// A systemd unit.
+    Unit(String),
+}
+
+/// One element of `watch.endpoints`.
+#[derive(Clone, Debug)]
+pub struct EndpointEntry {
+    /// The label `endpoint`.
+    pub name: String,
+    /// What is requested.
+    pub url: String,
+    /// How.
+    pub method: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// One deadline for the whole request.
+    pub timeout: Duration,
+    /// Which answers mean that it is up.
+    pub expected_status: StatusSet,
+    /// What the body must match.
+    pub expected_body: Option<regex::Regex>,
+    /// A file with the roots that are trusted besides the host's.
+    pub ca_file: Option<PathBuf>,
+    /// Any certificate will do.
+    pub insecure: bool,
+    /// Connections are used again (and hide a dead listener).
+    pub keep_alive: bool,
+    /// How often it is measured.
+    pub interval: Duration,
+}
+
+impl PartialEq for EndpointEntry {
+    fn eq(&self, other: &Self) -> bool {
+        format!("{self:?}") == format!("{other:?}")
+    }
+}
+
+/// One element of `watch.certificates`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CertificateEntry {
+    /// The label `certificate`.
+    pub name: String,
+    /// Served, or in files.
+    pub source: CertificateSource,
+    /// A file with the roots that are trusted besides the host's.
+    pub ca_file: Option<PathBuf>,
+    /// One deadline for connect and handshake.
+    pub timeout: Duration,
+    /// How often it is measured.
+    pub interval: Duration,
+}
+
+/// Where a certificate is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CertificateSource {
+    /// A server shows it.
+    Served {
+        /// Its host name or address.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The name that is asked for (SNI) and that the certificate must be for; by default the host.
+        server_name: Option<String>,
+        /// The protocol that is upgraded to TLS.
+        starttls: Option<StartTls>,
+    },
+    /// PEM or DER files.
+    Files {
+        /// A path or a glob.
+        path: String,
+    },
+}
+
+/// Protocols that begin in clear text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartTls {
+    /// RFC 3207
+    Smtp,
+    /// RFC 3501
+    Imap,
+    /// RFC 2595
+    Pop3,
+}
+
+/// One element of `watch.logs`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEntry {
+    /// A path or a glob.
+    pub path: String,
+    /// Every file below the directories that match.
+    pub recursive: bool,
+    /// How often it is measured.
+    pub interval: Duration,
+}

@@ -1,0 +1,333 @@
+//! Conditions: what they are, when they are true, and how they read. Pure: no clock, no input or output.
+//!
+//! A condition is `true`, `false` or *unknown* (`None`): a sample is missing or stale. Combinations follow Kleene:
+//! `false && unknown` is false, `true || unknown` is true, `!unknown` is unknown.
+
+use std::fmt;
+use std::time::Duration;
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::metric::Metric;
+use crate::sample::{Labels, Sample, Target, Value};
+
+/// A test and for how long it must have been true without a break.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// What is tested.
+    pub test: Test,
+    /// `for_seconds`.
+    pub hold_for: Duration,
+}
+
+/// One comparison or a combination of conditions.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    /// A metric against a constant.
+    Compare(Comparison),
+    /// True when all are.
+    All(Vec<Condition>),
+    /// True when one is.
+    Any(Vec<Condition>),
+    /// True when it is false.
+    Not(Box<Condition>),
+}
+
+/// `disk_usage{mount="/data"} > 90`
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// What is compared.
+    pub metric: &'static Metric,
+    /// How.
+    pub operator: Operator,
+    /// With what: a number for a number metric, a word for a text metric.
+    pub operand: Operand,
+    /// Of which targets.
+    pub selector: Selector,
+}
+
+/// How a comparison compares. Text knows only `==` and `!=`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operator {
+    /// `>`
+    Greater,
+    /// `>=`
+    GreaterOrEqual,
+    /// `<`
+    Less,
+    /// `<=`
+    LessOrEqual,
+    /// `==`
+    Equal,
+    /// `!=`
+    NotEqual,
+}
+
+impl Operator {
+    /// All of them, in the order in which messages list them.
+    pub const ALL: [Self; 6] = [Self::Greater, Self::GreaterOrEqual, Self::Less, Self::LessOrEqual, Self::Equal, Self::NotEqual];
+
+    /// As it is written.
+    #[must_use]
+    pub fn symbol(self) -> &'static str {
+        match self {
+            Self::Greater => ">",
+            Self::GreaterOrEqual => ">=",
+            Self::Less => "<",
+            Self::LessOrEqual => "<=",
+            Self::Equal => "==",
+            Self::NotEqual => "!=",
+        }
+    }
+}
+
+/// The constant of a comparison.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// A finite number.
+    Number(f64),
+    /// A word.
+    Text(String),
+}
+
+impl fmt::Display for Operand {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(out, "{number}"),
+            Self::Text(text) => out.write_str(text),
+        }
+    }
+}
+
+/// Label tests that must all hold; none selects every target. `where` in JSON, `{…}` in an expression, `when` of an action.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Selector(pub Vec<LabelTest>);
+
+/// One label against a list of patterns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelTest {
+    /// The label's name.
+    pub label: String,
+    /// `!=`: none of the patterns may match.
+    pub negated: bool,
+    /// One of these must match.
+    pub patterns: Vec<Pattern>,
+}
+
+/// Exact text or a glob (`*` and `?` stop at `/`; `**` does not).
+#[derive(Clone, Debug)]
+pub struct Pattern {
+    text: String,
+    glob: Option<GlobMatcher>,
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Pattern {
+    /// Reads `text` as a glob if it has one of `* ? [ {`, else as exact text.
+    ///
+    /// # Errors
+    /// When it is not a glob that can be understood; the message says why.
+    pub fn new(text: &str) -> Result<Self, String> {
+        let glob = if text.contains(['*', '?', '[', '{']) {
+            let built = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| error.kind().to_string())?;
+            Some(built.compile_matcher())
+        } else {
+            None
+        };
+        Ok(Self { text: text.to_owned(), glob })
+    }
+
+    /// As it was written.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether it is a glob.
+    #[must_use]
+    pub fn is_glob(&self) -> bool {
+        self.glob.is_some()
+    }
+
+    fn matches(&self, value: &str) -> bool {
+        self.glob.as_ref().map_or(self.text == value, |glob| glob.is_match(value))
+    }
+}
+
+impl Selector {
+    /// Whether a target with these labels is meant. A label that is missing matches nothing (and so satisfies `!=`).
+    pub fn selects<'a>(&self, label: impl Fn(&str) -> Option<&'a str>) -> bool {
+        self.0.iter().all(|test| {
+            let hit = label(&test.label).is_some_and(|value| test.patterns.iter().any(|pattern| pattern.matches(value)));
+            hit != test.negated
+        })
+    }
+}
+
+impl Comparison {
+    /// Whether the value satisfies the comparison. An infinite value is over every threshold and equal to none.
+    #[must_use]
+    pub fn holds(&self, value: &Value) -> bool {
+        match (value, &self.operand) {
+            (Value::Number(value), Operand::Number(operand)) => match self.operator {
+                Operator::Greater => value > operand,
+                Operator::GreaterOrEqual => value >= operand,
+                Operator::Less => value < operand,
+                Operator::LessOrEqual => value <= operand,
+                #[expect(clippy::float_cmp, reason = "what the user wrote is what is compared")]
+                Operator::Equal => value == operand,
+                #[expect(clippy::float_cmp, reason = "what the user wrote is what is compared")]
+                Operator::NotEqual => value != operand,
+            },
+            (Value::Infinite, Operand::Number(_)) => {
+                matches!(self.operator, Operator::Greater | Operator::GreaterOrEqual | Operator::NotEqual)
+            }
+            (Value::Text(value), Operand::Text(operand)) => (value == operand) == (self.operator == Operator::Equal),
+            // The loader lets only words meet words and numbers meet numbers.
+            _ => false,
+        }
+    }
+
+    /// What the sample says: `None` when there is none to go by.
+    fn judge(&self, sample: Option<&Sample>) -> Option<bool> {
+        sample?.value.as_ref().map(|value| self.holds(value))
+    }
+}
+
+impl Condition {
+    /// A condition without `for_seconds`.
+    #[must_use]
+    pub fn now(test: Test) -> Self {
+        Self { test, hold_for: Duration::ZERO }
+    }
+
+    /// Every comparison, from left to right.
+    #[must_use]
+    pub fn comparisons(&self) -> Vec<&Comparison> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Comparison>) {
+        match &self.test {
+            Test::Compare(comparison) => found.push(comparison),
+            Test::All(parts) | Test::Any(parts) => parts.iter().for_each(|part| part.collect(found)),
+            Test::Not(part) => part.collect(found),
+        }
+    }
+
+    /// The comparison whose metric has the most identity labels: it tells the targets apart. The first of several.
+    ///
+    /// # Panics
+    /// Never for a condition that was loaded: a combination is not empty.
+    #[must_use]
+    pub fn leading(&self) -> &Comparison {
+        let all = self.comparisons();
+        let most = all.iter().map(|comparison| comparison.metric.identity.len()).max().unwrap_or(0);
+        all.into_iter().find(|comparison| comparison.metric.identity.len() == most).expect("the loader refuses an empty combination")
+    }
+
+    /// Whether the target is one that this condition is about: a comparison over the full identity selects it.
+    #[must_use]
+    pub fn concerns(&self, metric: &Metric, target: &Target) -> bool {
+        let most = self.leading().metric.identity.len();
+        self.comparisons().iter().any(|comparison| {
+            comparison.metric == metric && metric.identity.len() == most && comparison.selector.selects(|label| target.label(label))
+        })
+    }
+
+    /// The state now, without regard to `for_seconds`. `sample` gives the valid sample of a metric for the identity that is
+    /// looked at (joined on the shared labels), or `None`. A comparison whose selector does not mean the target is false.
+    pub fn evaluate<'a>(&self, sample: &impl Fn(&'static Metric) -> Option<&'a Sample>) -> Option<bool> {
+        match &self.test {
+            Test::Compare(comparison) => {
+                let sample = sample(comparison.metric);
+                let meant = sample.is_none_or(|sample| comparison.selector.selects(|label| sample.target.label(label)));
+                if meant { comparison.judge(sample) } else { Some(false) }
+            }
+            Test::All(parts) => kleene_all(parts.iter().map(|part| part.evaluate(sample))),
+            Test::Any(parts) => kleene_all(parts.iter().map(|part| part.evaluate(sample).map(|state| !state))).map(|state| !state),
+            Test::Not(part) => part.evaluate(sample).map(|state| !state),
+        }
+    }
+}
+
+/// Conjunction with unknown: false wins over unknown, unknown over true.
+pub fn kleene_all(states: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = Some(true);
+    for state in states {
+        match state {
+            Some(false) => return Some(false),
+            None => result = None,
+            Some(true) => {}
+        }
+    }
+    result
+}
+
+/// Whether a sample belongs to the identity that is looked at: the labels that it has must not differ.
+#[must_use]
+pub fn joins(identity: &Labels, sample: &Labels) -> bool {
+    identity.covers(sample)
+}
+
+impl fmt::Display for Comparison {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { metric, operator, operand, selector } = self;
+        write!(out, "{}{selector} {} {operand}", metric.name, operator.symbol())
+    }
+}
+
+impl fmt::Display for Selector {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let tests: Vec<String> = self
+            .0
+            .iter()
+            .map(|test| {
+                let texts: Vec<&str> = test.patterns.iter().map(Pattern::text).collect();
+                let glob = test.patterns.iter().any(Pattern::is_glob) || test.patterns.len() > 1;
+                let operator = match (test.negated, glob) {
+                    (true, false) => "!=",
+                    (true, true) => "!~",
+                    (false, false) => "=",
+                    (false, true) => "=~",
+                };
+                format!("{}{operator}\"{}\"", test.label, texts.join("|"))
+            })
+            .collect();
+        write!(out, "{{{}}}", tests.join(", "))
+    }
+}
+
+impl fmt::Display for Condition {
+    /// As an expression: `memory_usage > 95 && process_memory_mb > 2048 for 60 s`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let joined = |parts: &[Self], word: &str| {
+            let texts: Vec<String> = parts
+                .iter()
+                .map(|part| match part.test {
+                    Test::All(_) | Test::Any(_) => format!("({part})"),
+                    _ if !part.hold_for.is_zero() => format!("({part})"),
+                    _ => part.to_string(),
+                })
+                .collect();
+            texts.join(word)
+        };
+        match &self.test {
+            Test::Compare(comparison) => write!(out, "{comparison}")?,
+            Test::All(parts) => out.write_str(&joined(parts, " && "))?,
+            Test::Any(parts) => out.write_str(&joined(parts, " || "))?,
+            Test::Not(part) => write!(out, "!({part})")?,
+        }
+        if self.hold_for.is_zero() { Ok(()) } else { write!(out, " for {}s", self.hold_for.as_secs_f64()) }
+    }
+}

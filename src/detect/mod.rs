@@ -1,0 +1,2 @@
+//! From samples to edges.
+pub mod condition;

@@ -1,0 +1,4 @@
+//! From edges to actions.
+
+pub mod guard;
+pub mod outcome;

@@ -1,0 +1,10 @@
+//! autoheal (this page is written at the end of the first issue)
+pub mod clock;
+pub mod collect;
+pub mod config;
+pub mod detect;
+pub mod heal;
+pub mod metric;
+pub mod record;
+pub mod sample;
+pub mod threads;

@@ -1,0 +1,176 @@
+//! The table of metrics: names, kinds, labels and one line about each. Validation, documentation and collectors read it here.
+
+use serde::Serialize;
+
+/// Which collector measures a metric.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Mounted file systems.
+    Disk,
+    /// Watched processes.
+    Process,
+    /// Memory, processor and load of the host.
+    Memory,
+    /// HTTP endpoints.
+    Latency,
+    /// TLS certificates, served or in files.
+    Certificate,
+    /// Log files.
+    LogFile,
+}
+
+impl Kind {
+    /// The word for it in messages and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Disk => "disk",
+            Self::Process => "process",
+            Self::Memory => "memory",
+            Self::Latency => "latency",
+            Self::Certificate => "certificate",
+            Self::LogFile => "log_file",
+        }
+    }
+
+    /// Where in the settings its targets are named.
+    #[must_use]
+    pub fn settings_key(self) -> &'static str {
+        match self {
+            Self::Disk => "watch.disks",
+            Self::Process => "watch.processes",
+            Self::Memory => "watch.memory",
+            Self::Latency => "watch.endpoints",
+            Self::Certificate => "watch.certificates",
+            Self::LogFile => "watch.logs",
+        }
+    }
+}
+
+/// What the values of a metric are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Numbers, in the unit given (for messages; may be empty).
+    Number(&'static str),
+    /// One of these words.
+    Words(&'static [&'static str]),
+}
+
+/// One line of the table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Metric {
+    /// The exact name.
+    pub name: &'static str,
+    /// Numbers or words.
+    pub values: Values,
+    /// Labels that name the target. A certificate has `host` and `port`, or `path`.
+    pub identity: &'static [&'static str],
+    /// Labels that may change while the target stays the same.
+    pub facts: &'static [&'static str],
+    /// Who measures it.
+    pub kind: Kind,
+    /// One line for people.
+    pub doc: &'static str,
+}
+
+impl Metric {
+    /// Whether conditions on it compare words.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        matches!(self.values, Values::Words(_))
+    }
+}
+
+/// Labels that are facts about a target and no part of its identity.
+pub const FACTS: &[&str] = &["pid", "device", "fstype", "url"];
+
+/// Whether a label is a fact (see [`FACTS`]).
+#[must_use]
+pub fn is_fact(label: &str) -> bool {
+    FACTS.contains(&label)
+}
+
+/// The metric of that name; `process_memory` is another name of `process_memory_mb`.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Metric> {
+    let name = if name == "process_memory" { "process_memory_mb" } else { name };
+    METRICS.iter().find(|metric| metric.name == name)
+}
+
+/// The metric of that name, for code that names it literally.
+///
+/// # Panics
+/// If there is no such metric; a test calls it for every name that the collectors use.
+#[must_use]
+pub fn named(name: &'static str) -> &'static Metric {
+    find(name).unwrap_or_else(|| panic!("no metric is called {name}"))
+}
+
+const DISK: (&[&str], &[&str], Kind) = (&["mount"], &["device", "fstype"], Kind::Disk);
+const PROCESS: (&[&str], &[&str], Kind) = (&["process_name"], &["pid"], Kind::Process);
+const HOST: (&[&str], &[&str], Kind) = (&[], &[], Kind::Memory);
+const ENDPOINT: (&[&str], &[&str], Kind) = (&["endpoint", "host"], &["url"], Kind::Latency);
+const CERTIFICATE: (&[&str], &[&str], Kind) = (&["certificate", "host", "port", "path"], &[], Kind::Certificate);
+const LOG: (&[&str], &[&str], Kind) = (&["path"], &[], Kind::LogFile);
+
+type Labelled = (&'static [&'static str], &'static [&'static str], Kind);
+
+const fn number(name: &'static str, unit: &'static str, (identity, facts, kind): Labelled, doc: &'static str) -> Metric {
+    Metric { name, values: Values::Number(unit), identity, facts, kind, doc }
+}
+
+const fn words(name: &'static str, words: &'static [&'static str], (identity, facts, kind): Labelled, doc: &'static str) -> Metric {
+    Metric { name, values: Values::Words(words), identity, facts, kind, doc }
+}
+
+/// Every metric that a condition can name.
+pub static METRICS: &[Metric] = &[
+    number("disk_usage", "%", DISK, "percent used, as df shows it (root's reserve counted as used)"),
+    number("disk_free_mb", "MiB", DISK, "MiB free to ordinary users"),
+    number("inode_usage", "%", DISK, "percent of the inodes in use"),
+    words("process_status", &["running", "stopped"], PROCESS, "stopped: no live process matches (zombies are dead)"),
+    number("process_count", "", PROCESS, "how many live processes match"),
+    number("process_memory_mb", "MiB", PROCESS, "resident memory of all matches together"),
+    number("process_cpu", "%", PROCESS, "percent of one core, all matches together, since the last look"),
+    number("process_uptime_seconds", "s", PROCESS, "age of the oldest match"),
+    number("process_open_files", "", PROCESS, "open descriptors of all matches together"),
+    number("memory_usage", "%", HOST, "percent: (total - available) / total"),
+    number("memory_available_mb", "MiB", HOST, "MiB that programs can get without swapping"),
+    number("swap_usage", "%", HOST, "percent of the swap space in use; 0 without swap"),
+    number("memory_pressure", "%", HOST, "PSI some avg10: percent of the last 10 s in which somebody waited for memory (Linux)"),
+    number("cpu_usage", "%", HOST, "percent of all cores since the last look"),
+    number("load_average", "", HOST, "load of the last minute divided by the number of cores"),
+    number(
+        "api_latency_ms",
+        "ms",
+        ENDPOINT,
+        "whole request: look-up, connect, TLS, headers, up to 64 KiB of body; infinite when it failed",
+    ),
+    words("api_status", &["up", "down"], ENDPOINT, "down: refused, timed out, TLS error, unexpected status or body"),
+    number("http_status", "", ENDPOINT, "status code; absent where there was no answer"),
+    number("ssl_expires_in_days", "d", CERTIFICATE, "days to the earliest notAfter of the served chain or file; negative when past"),
+    words(
+        "ssl_status",
+        &["valid", "expired", "not_yet_valid", "name_mismatch", "untrusted", "unsupported", "unreachable"],
+        CERTIFICATE,
+        "what a strict client would say of it",
+    ),
+    number("log_file_size_mb", "MiB", LOG, "size of the file; 0 when it was seen before and is absent now"),
+    number("log_growth_mb_per_hour", "MiB/h", LOG, "growth over the last hour seen"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_facts_are_listed() {
+        for (index, metric) in METRICS.iter().enumerate() {
+            assert!(METRICS[..index].iter().all(|other| other.name != metric.name), "{} stands twice", metric.name);
+            assert!(metric.facts.iter().all(|fact| is_fact(fact)), "{}", metric.name);
+            assert!(metric.identity.iter().all(|label| !is_fact(label)), "{}", metric.name);
+        }
+        assert_eq!(find("process_memory").map(|metric| metric.name), Some("process_memory_mb"));
+    }
+}

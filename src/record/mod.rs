@@ -1,0 +1,2 @@
+//! What is written down.
+pub mod json;

@@ -1,0 +1,237 @@
+//! What is measured: targets, their labels, and samples.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::clock::Moment;
+use crate::metric::{self, Metric};
+
+/// Names and values that tell one target from another, sorted by name. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
+pub struct Labels(Arc<BTreeMap<String, String>>);
+
+impl Labels {
+    /// The value of the label `name`, if there is one.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Names and values in order of the names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Whether there is no label: the host itself is the target.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many labels there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether every label of `other` is here with the same value.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        other.0.iter().all(|(name, value)| self.0.get(name) == Some(value))
+    }
+
+    /// The labels of both; where both have one, `other`'s value.
+    #[must_use]
+    pub fn with(&self, other: &Self) -> Self {
+        if other.is_empty() { self.clone() } else { self.0.iter().chain(other.0.iter()).map(|(n, v)| (n.clone(), v.clone())).collect() }
+    }
+
+    /// The labels that name a target, without the facts about it (process id, device, …).
+    #[must_use]
+    pub fn identity(&self) -> Self {
+        self.0.iter().filter(|(name, _)| !metric::is_fact(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+    }
+}
+
+impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
+        Self(Arc::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
+    }
+}
+
+impl<const N: usize> From<[(&str, &str); N]> for Labels {
+    fn from(pairs: [(&str, &str); N]) -> Self {
+        pairs.into_iter().collect()
+    }
+}
+
+impl fmt::Display for Labels {
+    /// `k=v, k=v`, in order of the names.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (name, value)) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(out, "{comma}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The thing that is observed and healed: which mount, which process, which endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Target {
+    /// The labels that tell this target from others. Joins, dedup keys, cooldowns and breakers use these alone.
+    pub identity: Labels,
+    /// What is known about it now (pid, device, fstype, url): may change, is no part of any key.
+    pub facts: Labels,
+}
+
+impl Target {
+    /// A target with the given identity and facts.
+    #[must_use]
+    pub fn new(identity: Labels, facts: Labels) -> Arc<Self> {
+        Arc::new(Self { identity, facts })
+    }
+
+    /// The value of the label `name`, be it identity or fact.
+    #[must_use]
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.identity.get(name).or_else(|| self.facts.get(name))
+    }
+
+    /// Identity and facts together, as samples show them.
+    #[must_use]
+    pub fn labels(&self) -> Labels {
+        self.identity.with(&self.facts)
+    }
+}
+
+/// What a measurement found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A finite number in the metric's unit.
+    Number(f64),
+    /// Over every threshold and under none: the latency of a request that failed.
+    Infinite,
+    /// A word, for metrics such as `process_status`.
+    Text(Cow<'static, str>),
+}
+
+impl fmt::Display for Value {
+    /// Numbers with at most two decimals, in the words of the report: `96.2`, `infinite`, `running`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(out, "{}", (number * 100.0).round() / 100.0),
+            Self::Infinite => out.write_str("infinite"),
+            Self::Text(text) => out.write_str(text),
+        }
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(number) => serializer.serialize_f64((number * 1000.0).round() / 1000.0),
+            Self::Infinite => serializer.serialize_str("infinite"),
+            Self::Text(text) => serializer.serialize_str(text),
+        }
+    }
+}
+
+/// One measured value of one target at one time, or the reason why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sample {
+    /// What was measured.
+    pub metric: &'static Metric,
+    /// Of what.
+    pub target: Arc<Target>,
+    /// The value; `None` is *unknown*, and then there is a reason.
+    pub value: Option<Value>,
+    /// Why the value is unknown, or a remark about it (`connection refused`, `only zombies are left`).
+    pub reason: Option<String>,
+    /// When the measurement ended.
+    pub at: Moment,
+    /// How often this target is measured. A sample is stale after three of these.
+    pub interval: Duration,
+}
+
+impl Sample {
+    /// Whether this sample says nothing any more: it is older than three intervals.
+    #[must_use]
+    pub fn is_stale(&self, now: Moment) -> bool {
+        now.since(self.at) > self.interval * 3
+    }
+
+    /// The sample as `--json` prints it.
+    #[must_use]
+    pub fn view(&self, now: Moment) -> SampleView {
+        SampleView {
+            metric: self.metric.name.to_owned(),
+            labels: self.target.labels(),
+            value: self.value.clone(),
+            reason: self.reason.clone(),
+            at: self.at.wall,
+            age_seconds: now.since(self.at).as_secs_f64(),
+            stale: self.is_stale(now),
+        }
+    }
+}
+
+/// The JSON shape of a [`Sample`] (contract C1).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SampleView {
+    /// The metric's name.
+    pub metric: String,
+    /// Identity and facts.
+    pub labels: Labels,
+    /// A number, `"infinite"`, a word, or `null` for unknown.
+    pub value: Option<Value>,
+    /// Why it is unknown, or a remark.
+    pub reason: Option<String>,
+    /// When it was measured.
+    #[serde(serialize_with = "crate::record::json::millis")]
+    pub at: jiff::Timestamp,
+    /// How long ago that is.
+    #[serde(serialize_with = "crate::record::json::seconds")]
+    pub age_seconds: f64,
+    /// Older than three intervals.
+    pub stale: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn facts_are_no_part_of_the_identity() {
+        let labels = Labels::from([("process_name", "web"), ("pid", "42")]);
+        assert_eq!(labels.identity(), Labels::from([("process_name", "web")]));
+        assert_eq!(labels.to_string(), "pid=42, process_name=web");
+    }
+
+    #[test]
+    fn a_sample_is_stale_after_three_intervals() {
+        let metric = metric::find("memory_usage").unwrap();
+        let start = Moment::at_seconds(0.0);
+        let sample = Sample { metric, target: Arc::default(), value: None, reason: None, at: start, interval: Duration::from_secs(10) };
+        assert!(!sample.is_stale(start.after(Duration::from_secs(30))));
+        assert!(sample.is_stale(start.after(Duration::from_secs(31))));
+    }
+
+    #[test]
+    fn values_print_without_noise() {
+        for (value, text) in [
+            (Value::Number(96.199_999), "96.2"),
+            (Value::Number(3.0), "3"),
+            (Value::Infinite, "infinite"),
+            (Value::Text("up".into()), "up"),
+        ] {
+            assert_eq!(value.to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! The only maker of threads: each has a name, a small stack, and reports its end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use crossbeam_channel::{Receiver, bounded};
+
+/// Enough for every loop here; a request with TLS needs the most.
+const STACK_BYTES: usize = 256 * 1024;
+
+/// A running thread. Dropping it does not end it: threads end when their channels close.
+#[derive(Debug)]
+pub struct Worker {
+    name: &'static str,
+    ended: Receiver<bool>,
+}
+
+impl Worker {
+    /// The thread's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Becomes ready when the thread has ended: `true` as it should, `false` by a panic.
+    #[must_use]
+    pub fn ended(&self) -> &Receiver<bool> {
+        &self.ended
+    }
+}
+
+/// Starts a thread. Names are at most 15 bytes, because Linux shows no more.
+///
+/// # Panics
+/// When the system has no thread left at start-up; loops that start threads while running use [`try_spawn`].
+pub fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Worker {
+    try_spawn(name, body).unwrap_or_else(|error| panic!("cannot start the thread {name}: {error}"))
+}
+
+/// Starts a thread, or says why it cannot.
+///
+/// # Errors
+/// When the system has no thread left.
+pub fn try_spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> std::io::Result<Worker> {
+    let (end, ended) = bounded(1);
+    let run = move || {
+        let fine = catch_unwind(AssertUnwindSafe(body)).is_ok();
+        if !fine {
+            log::error!("thread {name} ended unexpectedly; this is a fault of autoheal");
+        }
+        let _ = end.send(fine);
+    };
+    thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
+    Ok(Worker { name, ended })
+}
