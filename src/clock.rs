@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// The *running* clock stands still while the machine sleeps: deadlines of actions and of measurements are on it, so that a
 /// resume does not kill what is running. The *boot* clock goes on in a sleep: cooldowns and approvals count on it. *Wall*
 /// time may jump; it is only for people and for records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {
     /// Time since some fixed point, without the time that the machine slept.
     pub running: Duration,
@@ -51,6 +51,24 @@ impl Moment {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.running.saturating_sub(earlier.running)
+    }
+
+    /// Whether this deadline on the running clock has come.
+    #[must_use]
+    pub fn is_due(self, now: Self) -> bool {
+        self.running <= now.running
+    }
+
+    /// Whether this deadline has come on the clock that goes on while the machine sleeps.
+    #[must_use]
+    pub fn is_due_after_sleep(self, now: Self) -> bool {
+        self.boot <= now.boot
+    }
+
+    /// The earlier of two, on the running clock.
+    #[must_use]
+    pub fn earlier(self, other: Self) -> Self {
+        if other.running < self.running { other } else { self }
     }
 
     /// The moment `wait` from now if the machine does not sleep and nobody sets its clock.

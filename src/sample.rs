@@ -167,6 +167,12 @@ impl Sample {
         now.since(self.at) > self.interval * 3
     }
 
+    /// The last moment at which it counts.
+    #[must_use]
+    pub fn stale_at(&self) -> Moment {
+        self.at.after(self.interval * 3)
+    }
+
     /// The sample as `--json` prints it.
     #[must_use]
     pub fn view(&self, now: Moment) -> SampleView {
@@ -180,6 +186,15 @@ impl Sample {
             stale: self.is_stale(now),
         }
     }
+}
+
+/// A metric of one target.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Want {
+    /// Which metric.
+    pub metric: &'static Metric,
+    /// The identity of the incident. The metric's own identity is the part of it that the metric has.
+    pub identity: Labels,
 }
 
 /// The JSON shape of a [`Sample`] (contract C1).

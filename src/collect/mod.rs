@@ -7,8 +7,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use crate::clock::Moment;
 use crate::config::settings::Settings;
-use crate::metric::Metric;
-use crate::sample::{Labels, Sample};
+use crate::sample::Sample;
+pub use crate::sample::Want;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
@@ -37,15 +37,6 @@ pub struct Fresh {
     pub deadline: Moment,
     /// Where the answer goes; never blocks (unbounded).
     pub reply: Sender<Measured>,
-}
-
-/// A metric of one target.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Want {
-    /// Which metric.
-    pub metric: &'static Metric,
-    /// The identity of the incident. The metric's own identity is the part of it that the metric has.
-    pub identity: Labels,
 }
 
 /// The answer to [`Fresh`].

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::detect::condition::{Condition, Selector};
+use crate::placeholder::{self, Values};
 
 /// How urgent an incident is, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -302,5 +303,29 @@ impl std::fmt::Display for StatusSet {
         let texts: Vec<String> =
             self.0.iter().map(|(low, high)| if low == high { low.to_string() } else { format!("{low}-{high}") }).collect();
         out.write_str(&texts.join(", "))
+    }
+}
+
+impl ActionKind {
+    /// The action in one line, for people: the command, or what a native action stands for.
+    #[must_use]
+    pub fn line(&self, values: &Values) -> String {
+        let text = match self {
+            Self::Shell { command } => command.clone(),
+            Self::Service { verb, service } => format!("{} service {service}", verb.name()),
+            Self::Http { method, url, .. } => format!("{method} {url}"),
+            Self::DeleteFiles { directory, older_than, .. } => match older_than {
+                Some(age) => format!("delete_files {directory} older than {} days", age.as_secs_f64() / 86_400.0),
+                None => format!("delete_files {directory}"),
+            },
+            Self::ArchiveLog { path, to: Some(to), .. } => format!("archive_log {path} {to}"),
+            Self::ArchiveLog { path, .. } => format!("archive_log {path}"),
+            Self::SignalProcess { process, signal, .. } => format!("signal_process {process} {signal}"),
+            Self::TopProcesses { by, count } => {
+                format!("top_processes by {}, {count}", if *by == Order::Memory { "memory" } else { "cpu" })
+            }
+            Self::Notify { message } => format!("notify {message}"),
+        };
+        placeholder::fill(&text, values)
     }
 }

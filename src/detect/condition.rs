@@ -258,6 +258,18 @@ impl Condition {
     }
 }
 
+impl Condition {
+    /// The state now for one identity, judged by `samples` alone (fresh ones, say), without regard to `for_seconds`. A metric
+    /// of which no sample belongs to the identity, or more than one, is unknown.
+    #[must_use]
+    pub fn state_of(&self, identity: &Labels, samples: &[Sample]) -> Option<bool> {
+        self.evaluate(&|metric| {
+            let mut own = samples.iter().filter(|sample| sample.metric == metric && joins(identity, &sample.target.identity));
+            own.next().filter(|_| own.next().is_none())
+        })
+    }
+}
+
 /// Conjunction with unknown: false wins over unknown, unknown over true.
 pub fn kleene_all(states: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     let mut result = Some(true);
@@ -271,10 +283,10 @@ pub fn kleene_all(states: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     result
 }
 
-/// Whether a sample belongs to the identity that is looked at: the labels that it has must not differ.
+/// Whether a sample belongs to the identity that is looked at: one of the two sets of labels contains the other.
 #[must_use]
 pub fn joins(identity: &Labels, sample: &Labels) -> bool {
-    identity.covers(sample)
+    identity.covers(sample) || sample.covers(identity)
 }
 
 impl fmt::Display for Comparison {

@@ -1,2 +1,89 @@
-//! From samples to edges.
+//! From samples to edges: [`condition`] says what is true, [`detector`] when that matters, and the thread here carries
+//! samples in and edges out.
+
 pub mod condition;
+pub mod detector;
+mod progress;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, never, select};
+
+use crate::clock::Moment;
+use crate::config::playbook::Playbook;
+use crate::incident::{DedupKey, Opening};
+use crate::sample::Sample;
+use crate::threads::{self, Worker};
+use detector::Detector;
+
+/// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
+#[derive(Clone, Debug)]
+pub enum Edge {
+    /// It has been true for long enough.
+    Fired(Box<Opening>),
+    /// It is false again.
+    Cleared(DedupKey),
+}
+
+/// What the detector is told.
+#[derive(Clone, Debug)]
+pub enum Order {
+    /// These playbooks are in force.
+    Watch(Vec<Arc<Playbook>>),
+    /// The key's incident has ended: samples from before are of no consequence, and it may fire again.
+    Rearm(DedupKey, Moment),
+}
+
+/// The channels of the detector's thread.
+#[derive(Debug)]
+pub struct Wiring {
+    /// From the collectors.
+    pub samples: Receiver<Vec<Sample>>,
+    /// From the agent and the heal worker.
+    pub orders: Receiver<Order>,
+    /// To the heal worker; unbounded, so that an edge is never dropped and never blocks.
+    pub edges: Sender<Edge>,
+    /// Everything that was measured, for those who show it; a reader that is gone is no matter.
+    pub seen: Option<Sender<Vec<Sample>>>,
+    /// Disconnected when the agent stops.
+    pub shutdown: Receiver<()>,
+}
+
+/// Starts the detector's thread.
+#[must_use]
+pub fn start(wiring: Wiring) -> Worker {
+    threads::spawn("detect", move || run(&wiring))
+}
+
+fn run(wiring: &Wiring) {
+    let mut detector = Detector::default();
+    let mut samples = wiring.samples.clone();
+    loop {
+        let wait = detector.next_look(Moment::now()).unwrap_or(Duration::from_secs(30));
+        let edges = select! {
+            recv(samples) -> batch => match batch {
+                Ok(batch) => {
+                    let edges = detector.samples(&batch, Moment::now());
+                    if let Some(seen) = &wiring.seen {
+                        let _ = seen.send(batch);
+                    }
+                    edges
+                }
+                Err(_) => { samples = never(); Vec::new() }
+            },
+            recv(wiring.orders) -> order => match order {
+                Ok(Order::Watch(playbooks)) => detector.watch(&playbooks, Moment::now()),
+                Ok(Order::Rearm(key, at)) => { detector.rearm(&key, at); Vec::new() }
+                Err(_) => return,
+            },
+            recv(wiring.shutdown) -> _ => return,
+            default(wait) => detector.look(Moment::now()),
+        };
+        for edge in edges {
+            if wiring.edges.send(edge).is_err() {
+                return;
+            }
+        }
+    }
+}

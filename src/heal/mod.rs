@@ -1,4 +1,6 @@
 //! From edges to actions.
 
+mod cooldown;
 pub mod guard;
+pub mod healer;
 pub mod outcome;

@@ -1,2 +1,6 @@
-//! What is written down.
+//! What is written down: reports, and how times and foreign text look in them.
+
+pub mod escape;
 pub mod json;
+pub mod report;
+pub mod store;

@@ -1,6 +1,5 @@
 //! The guard: which commands may ever run. The playbook chooses *when*; the settings' `allowed_commands` is what *may*.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -48,8 +47,7 @@ pub enum Request<'a> {
     },
 }
 
-/// What placeholders stand for: labels of the incident and facts such as `incident_id`.
-pub type Values = BTreeMap<String, String>;
+pub use crate::placeholder::Values;
 
 /// The rules in force, compiled. Made anew at each load.
 #[derive(Clone, Debug, Default)]

@@ -1,0 +1,275 @@
+//! Which conditions fire for which targets. Pure: samples and the time in, edges out.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Edge;
+use super::condition::{Condition, Operand, joins};
+use super::progress::{Progress, View};
+use crate::clock::Moment;
+use crate::config::playbook::Playbook;
+use crate::incident::{DedupKey, Opening, Source, Trigger};
+use crate::metric::Metric;
+use crate::sample::{Labels, Sample, Target, Value};
+
+/// The latest samples, and how far each condition is for each target.
+#[derive(Debug, Default)]
+pub struct Detector {
+    rules: Vec<Rule>,
+    /// By metric name, then by identity.
+    latest: HashMap<&'static str, HashMap<Labels, Latest>>,
+    /// When the first of the latest samples becomes stale, at the earliest.
+    stale_at: Option<Moment>,
+}
+
+#[derive(Debug)]
+struct Latest {
+    sample: Sample,
+    /// Since when the value has been unknown, and whether that was reported.
+    unknown: Option<(Moment, bool)>,
+    /// The rules that look at it: found once, and again when the target's facts change.
+    rules: Option<Arc<[usize]>>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    playbook: Arc<Playbook>,
+    metrics: Vec<&'static Metric>,
+    /// How many identity labels tell its targets apart.
+    identity: usize,
+    targets: HashMap<Labels, State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    progress: Progress,
+    firing: bool,
+    /// Samples from before the end of the last incident count for nothing.
+    not_before: Option<Moment>,
+}
+
+impl Detector {
+    /// Puts playbooks in force. Conditions that did not change keep their progress.
+    pub fn watch(&mut self, playbooks: &[Arc<Playbook>], now: Moment) -> Vec<Edge> {
+        let mut old: HashMap<String, Rule> = self.rules.drain(..).map(|rule| (rule.playbook.id.clone(), rule)).collect();
+        self.rules = playbooks
+            .iter()
+            .filter(|playbook| playbook.enabled)
+            .map(|playbook| {
+                let kept = old.remove(&playbook.id).filter(|rule| rule.playbook.condition == playbook.condition);
+                Rule::new(Arc::clone(playbook), kept.map(|rule| rule.targets).unwrap_or_default())
+            })
+            .collect();
+        self.latest.values_mut().flat_map(HashMap::values_mut).for_each(|latest| latest.rules = None);
+        self.look(now)
+    }
+
+    /// Takes samples into account.
+    pub fn samples(&mut self, batch: &[Sample], now: Moment) -> Vec<Edge> {
+        let mut affected: Vec<(usize, Labels)> = Vec::new();
+        let mut seen: HashSet<(usize, Labels)> = HashSet::new();
+        for sample in batch {
+            for &rule in self.remember(sample, now).iter() {
+                for identity in self.rules[rule].identities(sample) {
+                    if seen.insert((rule, identity.clone())) {
+                        affected.push((rule, identity));
+                    }
+                }
+            }
+        }
+        self.judge(&affected, now)
+    }
+
+    /// Looks at everything again: a sample became stale, or a `for_seconds` has passed.
+    pub fn look(&mut self, now: Moment) -> Vec<Edge> {
+        self.stale_at = None;
+        for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
+            latest.report_unknown(now);
+            let stale = latest.sample.stale_at();
+            if !stale.is_due(now) {
+                self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
+            }
+        }
+        let all: Vec<Sample> = self.latest.values().flat_map(HashMap::values).map(|latest| latest.sample.clone()).collect();
+        let mut affected: HashSet<(usize, Labels)> = HashSet::new();
+        for sample in &all {
+            for &rule in self.route(sample).iter() {
+                affected.extend(self.rules[rule].identities(sample).into_iter().map(|identity| (rule, identity)));
+            }
+        }
+        for (index, rule) in self.rules.iter().enumerate() {
+            affected.extend(rule.targets.keys().map(|identity| (index, identity.clone())));
+        }
+        let affected: Vec<(usize, Labels)> = affected.into_iter().collect();
+        self.judge(&affected, now)
+    }
+
+    /// The key's incident has ended at that moment: it may fire again, on newer samples.
+    pub fn rearm(&mut self, key: &DedupKey, at: Moment) {
+        let rule = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook);
+        if let Some(state) = rule.and_then(|rule| rule.targets.get_mut(&key.identity)) {
+            *state = State { not_before: Some(at), ..State::default() };
+        }
+    }
+
+    /// How long until [`look`](Self::look) is due.
+    #[must_use]
+    pub fn next_look(&self, now: Moment) -> Option<Duration> {
+        let stale = self.stale_at.map(|at| at.running.saturating_sub(now.running) + Duration::from_millis(1));
+        let holds = self
+            .rules
+            .iter()
+            .flat_map(|rule| rule.targets.values().filter_map(move |state| state.progress.next_change(&rule.playbook.condition, now)));
+        stale.into_iter().chain(holds).min()
+    }
+
+    /// Keeps the sample and says which rules look at it.
+    fn remember(&mut self, sample: &Sample, now: Moment) -> Arc<[usize]> {
+        let stale = sample.stale_at();
+        self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
+        let entries = self.latest.entry(sample.metric.name).or_default();
+        match entries.get_mut(&sample.target.identity) {
+            Some(latest) => {
+                if latest.sample.target.facts != sample.target.facts {
+                    latest.rules = None;
+                }
+                latest.unknown = if sample.value.is_some() { None } else { latest.unknown.or(Some((now, false))) };
+                latest.sample = sample.clone();
+                latest.report_unknown(now);
+            }
+            None => {
+                let unknown = sample.value.is_none().then_some((now, false));
+                entries.insert(sample.target.identity.clone(), Latest { sample: sample.clone(), unknown, rules: None });
+            }
+        }
+        self.route(sample)
+    }
+
+    fn route(&mut self, sample: &Sample) -> Arc<[usize]> {
+        let rules = &self.rules;
+        let Some(latest) = self.latest.get_mut(sample.metric.name).and_then(|entries| entries.get_mut(&sample.target.identity)) else {
+            return Arc::from([]);
+        };
+        let found = latest
+            .rules
+            .get_or_insert_with(|| rules.iter().enumerate().filter(|(_, rule)| rule.looks_at(sample)).map(|(index, _)| index).collect());
+        Arc::clone(found)
+    }
+
+    fn judge(&mut self, affected: &[(usize, Labels)], now: Moment) -> Vec<Edge> {
+        let mut fired: Vec<(usize, Box<Opening>)> = Vec::new();
+        let mut cleared = Vec::new();
+        for (index, identity) in affected {
+            let (latest, rule) = (&self.latest, &mut self.rules[*index]);
+            let condition = &rule.playbook.condition;
+            let state = rule.targets.entry(identity.clone()).or_default();
+            let not_before = state.not_before;
+            let known = |metric: &'static Metric| find(latest, metric, identity).filter(|sample| counts(sample, not_before, now));
+            let interval = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).map(|sample| sample.interval).max();
+            let view = View { sample: known, interval: interval.unwrap_or_default(), now };
+            match state.progress.advance(condition, &view) {
+                Some(true) if !state.firing => {
+                    state.firing = true;
+                    let started = state.progress.since().unwrap_or(now);
+                    let samples: Vec<Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).cloned().collect();
+                    fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
+                }
+                Some(false) if state.firing => {
+                    state.firing = false;
+                    cleared.push(Edge::Cleared(DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() }));
+                }
+                _ => {}
+            }
+        }
+        // In the order of the file, and of one playbook the worst target first.
+        fired.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| size(right).total_cmp(&size(left))));
+        cleared.extend(fired.into_iter().map(|(_, opening)| Edge::Fired(opening)));
+        cleared
+    }
+}
+
+impl Latest {
+    /// Says once that a metric has been unknown for three intervals.
+    fn report_unknown(&mut self, now: Moment) {
+        let since = self.unknown.or_else(|| self.sample.is_stale(now).then_some((self.sample.at, false)));
+        if let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) {
+            let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
+            log::warn!("unknown metric={} target={} reason={reason}", self.sample.metric.name, self.sample.target.identity);
+            self.unknown = Some((since, true));
+        }
+    }
+}
+
+impl Rule {
+    fn new(playbook: Arc<Playbook>, targets: HashMap<Labels, State>) -> Self {
+        let mut metrics: Vec<&'static Metric> = playbook.condition.comparisons().iter().map(|comparison| comparison.metric).collect();
+        metrics.sort_by_key(|metric| std::cmp::Reverse(metric.identity.len()));
+        metrics.dedup();
+        let identity = metrics.first().map_or(0, |metric| metric.identity.len());
+        Self { playbook, metrics, identity, targets }
+    }
+
+    fn looks_at(&self, sample: &Sample) -> bool {
+        let condition = &self.playbook.condition;
+        let joined = sample.metric.identity.len() < self.identity;
+        self.metrics.contains(&sample.metric) && (joined || condition.concerns(sample.metric, &sample.target))
+    }
+
+    /// The targets of this rule that a sample is about: its own, or, for a metric with fewer labels, all that it joins.
+    fn identities(&self, sample: &Sample) -> Vec<Labels> {
+        if !self.looks_at(sample) {
+            Vec::new()
+        } else if sample.metric.identity.len() == self.identity {
+            vec![sample.target.identity.clone()]
+        } else {
+            self.targets.keys().filter(|identity| joins(identity, &sample.target.identity)).cloned().collect()
+        }
+    }
+}
+
+/// The latest sample of a metric for an identity, joined on the labels that the metric has.
+fn find<'a>(latest: &'a HashMap<&'static str, HashMap<Labels, Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
+    let entries = latest.get(metric.name)?;
+    if let Some(own) = entries.get(identity) {
+        return Some(&own.sample);
+    }
+    let joined: Labels = identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect();
+    entries.get(&joined).map(|latest| &latest.sample)
+}
+
+fn counts(sample: &Sample, not_before: Option<Moment>, now: Moment) -> bool {
+    !sample.is_stale(now) && not_before.is_none_or(|end| sample.at.running > end.running)
+}
+
+/// What an incident of this playbook on this target starts with. `samples` are of its metrics, the leading one first.
+#[must_use]
+pub fn opening(playbook: &Arc<Playbook>, identity: &Labels, samples: Vec<Sample>, started: Moment) -> Opening {
+    let trigger = trigger(&playbook.condition, &samples);
+    let facts = samples.iter().fold(Labels::default(), |facts, sample| facts.with(&sample.target.facts));
+    let target = Target { identity: identity.clone(), facts };
+    Opening { playbook: Arc::clone(playbook), target, trigger, samples, started, source: Source::Detector, force: false }
+}
+
+fn trigger(condition: &Condition, samples: &[Sample]) -> Trigger {
+    let value = |metric: &Metric| samples.iter().find(|sample| sample.metric == metric).and_then(|sample| sample.value.clone());
+    let mut metrics: Vec<&'static Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
+    metrics.dedup();
+    let words = |metric: &&'static Metric| value(metric).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+    let was: Vec<String> = metrics.iter().map(words).collect();
+    let leading = condition.leading();
+    let threshold = match &leading.operand {
+        Operand::Number(number) => number.to_string(),
+        Operand::Text(text) => text.clone(),
+    };
+    let text = format!("{condition} (was {})", was.join(", "));
+    Trigger { text, metric: leading.metric.name.to_owned(), value: value(leading.metric), threshold }
+}
+
+fn size(opening: &Opening) -> f64 {
+    match &opening.trigger.value {
+        Some(Value::Number(number)) => *number,
+        Some(Value::Infinite) => f64::INFINITY,
+        _ => 0.0,
+    }
+}

@@ -1,0 +1,120 @@
+//! `for_seconds`: for how long each part of a condition has been true without a break. Pure.
+
+use std::time::Duration;
+
+use super::condition::{Condition, Test, kleene_all};
+use crate::clock::Moment;
+use crate::metric::Metric;
+use crate::sample::Sample;
+
+/// The memory of one condition for one target: a node for each of its parts, in the order of reading.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Progress(Vec<Node>);
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Node {
+    /// True before the last break by *unknown*: unknown pauses, it does not reset.
+    held: Duration,
+    /// Since when it has been true.
+    since: Option<Moment>,
+    /// Since when it has been unknown.
+    unknown: Option<Moment>,
+}
+
+/// What a condition needs to know of the world.
+pub(crate) struct View<'a, F: Fn(&'static Metric) -> Option<&'a Sample>> {
+    /// The valid sample of a metric for the target.
+    pub(crate) sample: F,
+    /// The longest interval of its samples; unknown for three of these resets.
+    pub(crate) interval: Duration,
+    /// The time.
+    pub(crate) now: Moment,
+}
+
+impl Progress {
+    /// Takes the state of now into account and says whether the condition holds, with its `for_seconds`.
+    pub(crate) fn advance<'a, F: Fn(&'static Metric) -> Option<&'a Sample>>(
+        &mut self,
+        condition: &Condition,
+        view: &View<'a, F>,
+    ) -> Option<bool> {
+        let mut place = 0;
+        self.part(condition, view, &mut place)
+    }
+
+    fn part<'a, F: Fn(&'static Metric) -> Option<&'a Sample>>(
+        &mut self,
+        condition: &Condition,
+        view: &View<'a, F>,
+        place: &mut usize,
+    ) -> Option<bool> {
+        let own = *place;
+        *place += 1;
+        if self.0.len() <= own {
+            self.0.push(Node::default());
+        }
+        // Every part is looked at, also when the result is known: each keeps its own time.
+        let state = match &condition.test {
+            Test::Compare(_) => condition.evaluate(&view.sample),
+            Test::All(parts) => {
+                let states: Vec<_> = parts.iter().map(|part| self.part(part, view, place)).collect();
+                kleene_all(states.into_iter())
+            }
+            Test::Any(parts) => {
+                let states: Vec<_> = parts.iter().map(|part| self.part(part, view, place).map(|state| !state)).collect();
+                kleene_all(states.into_iter()).map(|state| !state)
+            }
+            Test::Not(part) => self.part(part, view, place).map(|state| !state),
+        };
+        self.0[own].hold(state, condition.hold_for, view.interval, view.now)
+    }
+
+    /// How long until a part has been true for long enough, if nothing changes.
+    pub(crate) fn next_change(&self, condition: &Condition, now: Moment) -> Option<Duration> {
+        let mut holds = Vec::new();
+        hold_times(condition, &mut holds);
+        let left = |(node, hold): (&Node, &Duration)| Some(hold.saturating_sub(node.held + now.since(node.since?)));
+        self.0.iter().zip(&holds).filter_map(left).filter(|left| !left.is_zero()).min()
+    }
+
+    /// When the present stretch of truth began: the first bad sample.
+    pub(crate) fn since(&self) -> Option<Moment> {
+        self.0.first().and_then(|node| node.since)
+    }
+}
+
+impl Node {
+    fn hold(&mut self, state: Option<bool>, hold_for: Duration, interval: Duration, now: Moment) -> Option<bool> {
+        match state {
+            Some(true) => {
+                self.unknown = None;
+                let since = *self.since.get_or_insert(now);
+                Some(self.held + now.since(since) >= hold_for)
+            }
+            Some(false) => {
+                *self = Self::default();
+                Some(false)
+            }
+            None => {
+                if let Some(since) = self.since.take() {
+                    self.held += now.since(since);
+                }
+                let unknown = *self.unknown.get_or_insert(now);
+                if now.since(unknown) > interval * 3 {
+                    self.held = Duration::ZERO;
+                }
+                None
+            }
+        }
+    }
+}
+
+/// The `for_seconds` of every part, in the order of reading.
+fn hold_times(condition: &Condition, holds: &mut Vec<Duration>) {
+    holds.push(condition.hold_for);
+    match &condition.test {
+        Test::Compare(_) => {}
+        Test::All(parts) | Test::Any(parts) => parts.iter().for_each(|part| hold_times(part, holds)),
+        Test::Not(part) => hold_times(part, holds),
+    }
+}

@@ -1,0 +1,91 @@
+//! What became of each action of an incident.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::config::playbook::Action;
+use crate::heal::outcome::{End, Outcome};
+
+/// One action's record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionRecord {
+    /// The `type` in the playbook.
+    pub kind: &'static str,
+    /// For people.
+    pub description: String,
+    /// The command or the line that it stands for, with placeholders filled where they are known.
+    pub command: String,
+    /// The words that ran, or would have.
+    pub argv: Vec<String>,
+    /// What became of it.
+    pub status: ActionStatus,
+    /// Why it was skipped, not run, refused or failed.
+    pub reason: Option<String>,
+    /// How it ended, if it ran.
+    pub outcome: Option<Outcome>,
+}
+
+/// What became of an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionStatus {
+    /// It did what it should.
+    Success,
+    /// It did not.
+    Failed,
+    /// There was no need for it.
+    Skipped,
+    /// Its turn did not come.
+    NotRun,
+    /// It would have run.
+    DryRun,
+    /// The guard refused it.
+    Refused,
+    /// Nobody said yes.
+    Denied,
+    /// It runs now.
+    Running,
+}
+
+impl ActionRecord {
+    /// The record of an action that has not had its turn.
+    #[must_use]
+    pub fn new(action: &Action, command: String) -> Self {
+        let (kind, description) = (action.kind.name(), action.description.clone());
+        Self { kind, description, command, argv: Vec::new(), status: ActionStatus::NotRun, reason: None, outcome: None }
+    }
+
+    /// Whether it ran to its end and did what it should.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.status == ActionStatus::Success
+    }
+
+    /// Records how it ended.
+    pub(super) fn finished(&mut self, outcome: Outcome) {
+        self.status = if outcome.succeeded() { ActionStatus::Success } else { ActionStatus::Failed };
+        self.outcome = Some(outcome);
+    }
+
+    /// Records that it did not run, and why.
+    pub(super) fn left_out(&mut self, status: ActionStatus, reason: impl Into<String>) {
+        self.status = status;
+        self.reason = Some(reason.into());
+    }
+
+    /// The end in the report's words: `exit 0, 1.2 s`, `timed out after 60 s`.
+    #[must_use]
+    pub fn end_in_words(&self) -> String {
+        let Some(outcome) = &self.outcome else { return self.reason.clone().unwrap_or_default() };
+        let took = crate::clock::in_words(outcome.duration.max(Duration::from_millis(50)));
+        match &outcome.end {
+            End::Exited(code) => format!("exit {code}, {took}"),
+            End::Killed(signal) => format!("killed by {signal}, {took}"),
+            End::TimedOut(limit) => format!("timed out after {}", crate::clock::in_words(*limit)),
+            End::Stopped => "ended because the agent stopped".to_owned(),
+            End::Done => took,
+            End::Failed(reason) => format!("{reason}, {took}"),
+        }
+    }
+}

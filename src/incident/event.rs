@@ -1,0 +1,64 @@
+//! What can happen to an incident, and what follows from it.
+
+use std::time::Duration;
+
+use crate::heal::outcome::Outcome;
+use crate::sample::Sample;
+
+/// What happens to an incident.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// The fresh samples that were asked for; those that could not be had are missing.
+    Measured(&'a [Sample]),
+    /// No other action runs: it is this incident's turn.
+    Turn,
+    /// What the guard and the look at the host said of the action whose turn it is.
+    Prepared(Prepared),
+    /// The action ended.
+    Finished(Outcome),
+    /// Time has passed.
+    Tick,
+    /// Another incident's action ended since the last look: look again before the first action.
+    LookAgain,
+    /// Another target of the same playbook was healed meanwhile, and the cooldown is for all of them; it lasts this long.
+    RateLimited(Duration),
+    /// The playbook was removed, disabled or set to dry run.
+    Withdrawn,
+}
+
+/// What becomes of an action whose turn has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Prepared {
+    /// It runs now.
+    Running(Vec<String>),
+    /// It would run, but nothing is executed.
+    WouldRun(Vec<String>),
+    /// There is no need for it.
+    Skipped(String),
+    /// The guard refuses it, or what it needs is not there.
+    Refused(String),
+    /// A human must say yes to exactly this.
+    Ask(Vec<String>),
+}
+
+/// What must be done after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Measure [`Incident::wants`] afresh and come back with [`Event::Measured`].
+    Measure,
+    /// Tell people.
+    Tell(Notice),
+    /// It is over.
+    Ended,
+}
+
+/// What people are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A yes or no is needed.
+    Approval,
+    /// autoheal could not repair it; a human is needed.
+    Escalated,
+    /// It was repaired.
+    Resolved,
+}

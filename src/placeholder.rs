@@ -1,0 +1,96 @@
+//! `{name}` in a text of an action: found once in the template, filled once, never looked at again.
+
+use std::collections::BTreeMap;
+
+/// What placeholders stand for: labels of the incident and facts such as `incident_id`.
+pub type Values = BTreeMap<String, String>;
+
+/// Facts of an incident that are no labels of its target.
+pub const FACTS: &[&str] = &["incident_id", "playbook", "metric", "value", "threshold", "severity", "hostname"];
+
+/// A piece of a template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Part<'a> {
+    /// Text as it is. Of `{{name}}` it is `{name}`.
+    Text(&'a str),
+    /// The name of a placeholder.
+    Name(&'a str),
+}
+
+/// Cuts a template into its parts. Braces around anything that is not an identifier are text
+/// (`awk '{print $1}'`, `--format '{{.Names}}'`).
+#[must_use]
+pub fn parts(template: &str) -> Vec<Part<'_>> {
+    let mut found = Vec::new();
+    let (mut text, mut at) = (0, 0);
+    while let Some(open) = template[at..].find('{').map(|offset| at + offset) {
+        let doubled = template[open..].starts_with("{{");
+        let start = open + if doubled { 2 } else { 1 };
+        let end = start + identifier(&template[start..]);
+        let closing = if doubled { "}}" } else { "}" };
+        if end > start && template[end..].starts_with(closing) {
+            // Of a doubled pair the inner braces are part of the text.
+            found.push(Part::Text(&template[text..open]));
+            found.push(if doubled { Part::Text(&template[open + 1..=end]) } else { Part::Name(&template[start..end]) });
+            at = end + closing.len();
+            text = at;
+        } else {
+            at = start;
+        }
+    }
+    found.push(Part::Text(&template[text..]));
+    found.retain(|part| *part != Part::Text(""));
+    found
+}
+
+/// The names of a template's placeholders, in order.
+pub fn names(template: &str) -> impl Iterator<Item = &str> {
+    parts(template).into_iter().filter_map(|part| if let Part::Name(name) = part { Some(name) } else { None })
+}
+
+/// Fills a text that is no command (a description, a message, a body). A name without a value stays as it is.
+#[must_use]
+pub fn fill(template: &str, values: &Values) -> String {
+    let mut filled = String::with_capacity(template.len());
+    for part in parts(template) {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Name(name) => match values.get(name) {
+                Some(value) => filled.push_str(value),
+                None => filled.extend(["{", name, "}"]),
+            },
+        }
+    }
+    filled
+}
+
+/// How many bytes at the beginning are an identifier.
+fn identifier(text: &str) -> usize {
+    let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    if first { text.bytes().take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_').count() } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(template: &str, filled: &str) {
+        let values: Values = [("mount", "/data"), ("pid", "{mount}")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
+        assert_eq!(fill(template, &values), filled);
+    }
+
+    #[test]
+    fn values_are_filled_once_and_never_looked_at_again() {
+        check("df {mount}", "df /data");
+        check("{mount}{mount}", "/data/data");
+        check("kill {pid}", "kill {mount}");
+        check("{{mount}}", "{mount}");
+        check("{{{mount}}}", "{{/data}}");
+        check("awk '{print $1}'", "awk '{print $1}'");
+        check("--format '{{.Names}}'", "--format '{{.Names}}'");
+        check("{unknown} {", "{unknown} {");
+        check("{ä}", "{ä}");
+        check("", "");
+    }
+}
