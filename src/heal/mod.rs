@@ -1,5 +1,6 @@
 //! From edges to actions.
 
+pub mod action;
 mod cooldown;
 pub mod guard;
 pub mod healer;

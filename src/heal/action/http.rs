@@ -1,0 +1,171 @@
+//! `http`: one request, under one deadline for everything from the look-up of the name to the body.
+
+use std::io::Read;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use ureq::http;
+use ureq::{Agent, Body};
+
+use super::{ended_early, tls};
+use crate::config::playbook::StatusSet;
+use crate::heal::outcome::Limit;
+use crate::threads;
+
+/// How much of the answer's body is shown.
+const SHOWN_BODY: u64 = 4096;
+/// How much of it stands in the reason of a failure.
+const QUOTED_BODY: usize = 200;
+/// How often the stop flag is looked at while the request runs.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Makes the request; the answer's status decides whether it worked. Redirects are answers and are not followed, the
+/// environment's proxy is not used.
+///
+/// What it says: the status line and at most 4 KiB of the body.
+///
+/// # Errors
+/// The request cannot be made, gets no answer in time, or an answer whose status is not expected.
+pub fn request(
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: Option<&str>,
+    expect_status: &StatusSet,
+    limit: &Limit,
+) -> Result<String, String> {
+    request_by(agent(), method, url, headers, body, expect_status, limit)
+}
+
+fn request_by(
+    agent: &'static Agent,
+    method: &str,
+    url: &str,
+    headers: &[(String, String)],
+    body: Option<&str>,
+    expect_status: &StatusSet,
+    limit: &Limit,
+) -> Result<String, String> {
+    let line = format!("{method} {url}");
+    let mut request = http::Request::builder().method(method).uri(url);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let left = limit.left();
+    if left.is_zero() {
+        return Err(format!("{line}: not sent, {}", ended_early(limit)));
+    }
+    let request = request.body(body.unwrap_or_default().to_owned()).map_err(|error| format!("{line}: cannot be sent: {error}"))?;
+    let bodiless = body.is_none();
+    // A thread of its own, because the agent must be able to stop while a server is silent. It ends at the same deadline.
+    let (answer, answered) = bounded(1);
+    threads::try_spawn("http action", move || {
+        let _ = answer.send(exchange(agent, request, bodiless, left));
+    })
+    .map_err(|error| format!("{line}: cannot start a thread for it: {error}"))?;
+    let answer = wait(&answered, limit).map_err(|reason| format!("{line}: {reason}"))?;
+    let answer = answer.map_err(|error| format!("{line}: {}", explain(&error, left)))?;
+    if expect_status.contains(answer.status) { Ok(answer.shown()) } else { Err(answer.unexpected(&line, expect_status)) }
+}
+
+/// Waits for the thread's answer, not longer than the limit and a little: at the deadline its own error is the better one.
+fn wait<T>(answered: &Receiver<T>, limit: &Limit) -> Result<T, String> {
+    loop {
+        let over = limit.is_over();
+        match answered.recv_timeout(if over { LOOK * 4 } else { LOOK }) {
+            Ok(answer) => return Ok(answer),
+            Err(RecvTimeoutError::Timeout) if over => return Err(format!("no answer, {}", ended_early(limit))),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Err("the request ended unexpectedly".to_owned()),
+        }
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: u16,
+    status_line: String,
+    body: String,
+    note: Option<String>,
+}
+
+impl Answer {
+    fn shown(&self) -> String {
+        let mut text = self.status_line.clone();
+        for part in [Some(self.body.as_str()).filter(|body| !body.is_empty()), self.note.as_deref()].into_iter().flatten() {
+            text.push('\n');
+            text.push_str(part);
+        }
+        text
+    }
+
+    fn unexpected(&self, line: &str, expected: &StatusSet) -> String {
+        let said: String = self.body.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(QUOTED_BODY).collect();
+        let said = if said.is_empty() { String::new() } else { format!("; it said: {said}") };
+        format!("{line}: answered {}, expected {expected}{said}", self.status_line)
+    }
+}
+
+/// Sends and reads. A body that breaks off after a status changes nothing: the status says whether the request worked.
+fn exchange(agent: &Agent, request: http::Request<String>, bodiless: bool, left: Duration) -> Result<Answer, ureq::Error> {
+    let response = if bodiless && !matches!(request.method().as_str(), "POST" | "PUT" | "PATCH") {
+        let request = agent.configure_request(request.map(|_| ())).timeout_global(Some(left)).build();
+        agent.run(request)?
+    } else {
+        let request = agent.configure_request(request).timeout_global(Some(left)).allow_non_standard_methods(true).build();
+        agent.run(request)?
+    };
+    let status = response.status();
+    let reason = status.canonical_reason().unwrap_or_default();
+    let status_line = format!("{:?} {} {reason}", response.version(), status.as_u16()).trim_end().to_owned();
+    let (body, note) = read_body(response.into_body());
+    Ok(Answer { status: status.as_u16(), status_line, body, note })
+}
+
+fn read_body(mut body: Body) -> (String, Option<String>) {
+    let mut bytes = Vec::new();
+    let result = body.as_reader().take(SHOWN_BODY + 1).read_to_end(&mut bytes);
+    let shown = usize::try_from(SHOWN_BODY).unwrap_or(usize::MAX);
+    let note = match result {
+        Err(error) => Some(format!("(the body broke off: {error})")),
+        Ok(read) if read > shown => Some("(the body goes on)".to_owned()),
+        Ok(_) => None,
+    };
+    bytes.truncate(shown);
+    (String::from_utf8_lossy(&bytes).into_owned(), note)
+}
+
+fn explain(error: &ureq::Error, limit: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(during) => format!("no answer within {} ({during})", crate::clock::in_words(limit)),
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// One agent for all requests: it holds the TLS configuration and no connections.
+fn agent() -> &'static Agent {
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| agent_with(tls::client_config()));
+    &AGENT
+}
+
+fn agent_with(tls: ureq::tls::TlsConfig) -> Agent {
+    Agent::config_builder()
+        .tls_config(tls)
+        .proxy(None)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .http_status_as_error(false)
+        // A kept connection that the server has closed meanwhile would fail the next request.
+        .max_idle_connections(0)
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(4 * 1024)
+        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .into()
+}
+
+#[cfg(test)]
+#[path = "http_tests.rs"]
+mod tests;

@@ -1,0 +1,300 @@
+//! `signal_process`: a signal to exactly the processes that were matched, whatever happens to their numbers meanwhile.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+
+use super::ended_early;
+use crate::clock::{Moment, in_words};
+use crate::heal::outcome::Limit;
+
+/// How often the stop flag is looked at while processes end.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the end may take after KILL, which nobody can refuse; who sleeps in the kernel for longer is reported.
+const AFTER_KILL: Duration = Duration::from_secs(5);
+
+/// Sends `signal` (`TERM` or `SIGTERM`) to each process, given as its number and its [start time](started). When the signal is
+/// one that ends processes, or `then_kill_after` is given, waits for their end; KILL follows after `then_kill_after`.
+///
+/// A process that is gone, or whose number now belongs to another one, is done. What it says: what became of each.
+///
+/// # Errors
+/// The signal has no such name, no process is given, one of them must not be signalled or cannot be, or is still there at the end.
+pub fn run(processes: &[(u32, u64)], signal: &str, then_kill_after: Option<Duration>, limit: &Limit) -> Result<String, String> {
+    let number = parse(signal)?;
+    if processes.is_empty() {
+        return Err("no process matches, nothing to signal".to_owned());
+    }
+    if let Some((pid, _)) = processes.iter().find(|(pid, _)| *pid <= 1 || *pid == std::process::id()) {
+        return Err(format!("process {pid} is never signalled"));
+    }
+    let mut rest: Vec<Process> = Vec::new();
+    let mut said: Vec<String> = Vec::new();
+    for (pid, since) in processes {
+        match Process::open(*pid, *since).map_err(|error| format!("process {pid}: {error}"))? {
+            Some(process) => rest.push(process),
+            None => said.push(format!("process {pid} is gone already")),
+        }
+    }
+    send(&rest, number)?;
+    said.extend(rest.iter().map(|process| format!("sent {number} to process {}", process.pid)));
+    if then_kill_after.is_some() || ends_processes(number) {
+        rest = wait(rest, then_kill_after.unwrap_or(Duration::MAX), limit, &mut said)?;
+        if !rest.is_empty() && then_kill_after.is_some() && !limit.is_over() {
+            send(&rest, Signal::SIGKILL)?;
+            said.extend(rest.iter().map(|process| format!("sent SIGKILL to process {}", process.pid)));
+            rest = wait(rest, AFTER_KILL, limit, &mut said)?;
+        }
+        if let Some(process) = rest.first() {
+            let why = if limit.is_over() { ended_early(limit) } else { "even SIGKILL did not end it" };
+            return Err(format!("process {} is still there, {why}; {}", process.pid, said.join("; ")));
+        }
+    }
+    Ok(said.join("\n"))
+}
+
+fn parse(name: &str) -> Result<Signal, String> {
+    let long = if name.starts_with("SIG") { name.to_owned() } else { format!("SIG{name}") };
+    long.parse().map_err(|_| format!("{name:?} is no signal; TERM and HUP are usual"))
+}
+
+/// Signals that a program takes as a wish to end, unless it handles them.
+fn ends_processes(signal: Signal) -> bool {
+    matches!(signal, Signal::SIGTERM | Signal::SIGKILL | Signal::SIGINT | Signal::SIGQUIT | Signal::SIGABRT)
+}
+
+fn send(processes: &[Process], signal: Signal) -> Result<(), String> {
+    for process in processes {
+        process.send(signal).map_err(|error| format!("cannot send {signal} to process {}: {error}", process.pid))?;
+    }
+    Ok(())
+}
+
+/// Waits until all have ended, `time` is over, or the limit; gives those that are still there.
+fn wait(mut rest: Vec<Process>, time: Duration, limit: &Limit, said: &mut Vec<String>) -> Result<Vec<Process>, String> {
+    let start = Moment::now();
+    while !rest.is_empty() {
+        let waited = Moment::now().since(start);
+        let left = time.saturating_sub(waited).min(limit.left());
+        if left.is_zero() {
+            break;
+        }
+        let (ended, living) = Process::wait_any(rest, left.min(LOOK)).map_err(|error| format!("cannot wait for processes: {error}"))?;
+        said.extend(ended.iter().map(|process| format!("process {} ended after {}", process.pid, in_words(Moment::now().since(start)))));
+        rest = living;
+    }
+    Ok(rest)
+}
+
+/// When a process started, in the platform's count: clock ticks since boot on Linux (`/proc/PID/stat`, field 22, proc(5)), seconds
+/// since 1970 elsewhere. With the number it names one process for ever. `None` if there is no such process.
+#[must_use]
+pub fn started(pid: u32) -> Option<u64> {
+    platform::started(pid)
+}
+
+use platform::Process;
+
+#[cfg(target_os = "linux")]
+mod platform {
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use nix::sys::signal::Signal;
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::io::Errno;
+    use rustix::process::{Pid, PidfdFlags, pidfd_open, pidfd_send_signal};
+
+    pub(super) fn started(pid: u32) -> Option<u64> {
+        let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+        // The name in parentheses may hold blanks and parentheses itself; the last one ends it, and field 3 follows.
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        std::str::from_utf8(&stat[end + 1..]).ok()?.split_ascii_whitespace().nth(19)?.parse().ok()
+    }
+
+    /// One process, held by a descriptor that never means another one.
+    #[derive(Debug)]
+    pub(super) struct Process {
+        pub(super) pid: u32,
+        descriptor: OwnedFd,
+    }
+
+    impl Process {
+        /// `None` if it is gone. The start time is looked at after the descriptor was opened: if it is right then, the descriptor
+        /// is right for ever.
+        pub(super) fn open(pid: u32, since: u64) -> Result<Option<Self>, Errno> {
+            let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
+            match pidfd_open(number, PidfdFlags::empty()) {
+                Ok(descriptor) if started(pid) == Some(since) => Ok(Some(Self { pid, descriptor })),
+                // Linux says EINVAL for the number of a thread that leads no process.
+                Ok(_) | Err(Errno::SRCH | Errno::INVAL) => Ok(None),
+                Err(error) => Err(error),
+            }
+        }
+
+        pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
+            let signal = rustix::process::Signal::from_named_raw(signal as i32).ok_or(Errno::INVAL)?;
+            match pidfd_send_signal(&self.descriptor, signal) {
+                Ok(()) | Err(Errno::SRCH) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+
+        /// Waits for the first to end, for at most `time`; gives those that have ended and the others. A zombie has ended.
+        pub(super) fn wait_any(all: Vec<Self>, time: Duration) -> Result<(Vec<Self>, Vec<Self>), Errno> {
+            let mut looked: Vec<PollFd<'_>> = all.iter().map(|process| PollFd::new(&process.descriptor, PollFlags::IN)).collect();
+            let time = Timespec { tv_sec: time.as_secs().cast_signed(), tv_nsec: time.subsec_nanos().into() };
+            match poll(&mut looked, Some(&time)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error),
+            }
+            let mut ended = looked.iter().map(|looked| !looked.revents().is_empty()).collect::<Vec<_>>().into_iter();
+            Ok(all.into_iter().partition(|_| ended.next().unwrap_or(false)))
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod platform {
+    use std::time::Duration;
+
+    use nix::errno::Errno;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    use sysinfo::{ProcessRefreshKind, ProcessStatus, ProcessesToUpdate, System};
+
+    pub(super) fn started(pid: u32) -> Option<u64> {
+        let pid = sysinfo::Pid::from_u32(pid);
+        let mut system = System::new().ok()?;
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), true, ProcessRefreshKind::nothing());
+        let process = system.process(pid)?;
+        (process.status() != ProcessStatus::Zombie).then(|| process.start_time())
+    }
+
+    /// One process. Without pidfds a number can be given to another process between the look and the signal; the look right
+    /// before each signal makes that as unlikely as it can be.
+    #[derive(Debug)]
+    pub(super) struct Process {
+        pub(super) pid: u32,
+        since: u64,
+    }
+
+    impl Process {
+        pub(super) fn open(pid: u32, since: u64) -> Result<Option<Self>, Errno> {
+            Ok((started(pid) == Some(since)).then_some(Self { pid, since }))
+        }
+
+        pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
+            let Ok(number) = i32::try_from(self.pid) else { return Ok(()) };
+            if started(self.pid) != Some(self.since) {
+                return Ok(());
+            }
+            match kill(Pid::from_raw(number), signal) {
+                Ok(()) | Err(Errno::ESRCH) => Ok(()),
+                Err(error) => Err(error),
+            }
+        }
+
+        pub(super) fn wait_any(all: Vec<Self>, time: Duration) -> Result<(Vec<Self>, Vec<Self>), Errno> {
+            let _ = crossbeam_channel::never::<()>().recv_timeout(time);
+            Ok(all.into_iter().partition(|process| started(process.pid) != Some(process.since)))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead, BufReader};
+    use std::process::{Child, Command, Stdio};
+    use std::sync::atomic::Ordering;
+
+    use super::super::tests::limit;
+    use super::*;
+
+    /// A shell that has printed a line, so that its traps are set.
+    #[expect(clippy::disallowed_methods, reason = "a test needs a process to signal")]
+    fn shell(script: &str) -> Child {
+        let mut child = Command::new("/bin/sh").args(["-c", script]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "ready\n");
+        child
+    }
+
+    fn id(child: &Child) -> (u32, u64) {
+        (child.id(), started(child.id()).unwrap())
+    }
+
+    fn end(mut child: Child) -> std::process::ExitStatus {
+        let _ = child.kill();
+        child.wait().unwrap()
+    }
+
+    #[test]
+    fn the_signal_arrives_and_the_end_is_waited_for() {
+        use std::os::unix::process::ExitStatusExt;
+        let (one, two) = (shell("echo ready; exec sleep 1000"), shell("echo ready; exec sleep 1000"));
+        let said = run(&[id(&one), id(&two)], "TERM", None, &limit(60)).unwrap();
+        assert!(said.contains(&format!("sent SIGTERM to process {}\n", one.id())), "{said}");
+        assert!(said.contains(&format!("process {} ended after", two.id())), "{said}");
+        assert_eq!((end(one).signal(), end(two).signal()), (Some(15), Some(15)));
+    }
+
+    #[test]
+    fn who_does_not_obey_is_killed_when_the_playbook_says_so() {
+        use std::os::unix::process::ExitStatusExt;
+        let child = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
+        let said = run(&[id(&child)], "SIGTERM", Some(Duration::from_millis(100)), &limit(60)).unwrap();
+        assert!(said.contains("sent SIGTERM") && said.contains("sent SIGKILL"), "{said}");
+        assert_eq!(end(child).signal(), Some(9));
+    }
+
+    #[test]
+    fn who_does_not_obey_is_reported_otherwise() {
+        let child = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
+        let error = run(&[id(&child)], "TERM", None, &limit(1)).unwrap_err();
+        assert!(error.contains("is still there, its time was over"), "{error}");
+        let stopping = limit(3600);
+        stopping.stop.store(true, Ordering::Relaxed);
+        let error = run(&[id(&child)], "TERM", None, &stopping).unwrap_err();
+        assert!(error.contains("is still there, the agent stops"), "{error}");
+        end(child);
+    }
+
+    #[test]
+    fn a_signal_that_ends_nothing_is_only_sent() {
+        let mut child = shell("trap 'echo reloaded' HUP; echo ready; while :; do sleep 0.05; done");
+        let said = run(&[id(&child)], "HUP", None, &limit(60)).unwrap();
+        assert_eq!(said, format!("sent SIGHUP to process {}", child.id()));
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert_eq!(line, "reloaded\n");
+        end(child);
+    }
+
+    #[test]
+    fn another_process_of_the_same_number_is_left_alone() {
+        let mut child = shell("echo ready; exec sleep 1000");
+        let (pid, since) = id(&child);
+        let said = run(&[(pid, since - 1)], "KILL", None, &limit(60)).unwrap();
+        assert_eq!(said, format!("process {pid} is gone already"));
+        assert!(child.try_wait().unwrap().is_none(), "it lives on");
+        end(child);
+        assert_eq!(run(&[(pid, since)], "KILL", None, &limit(60)).unwrap(), format!("process {pid} is gone already"));
+    }
+
+    #[test]
+    fn what_must_not_be_signalled_is_refused() {
+        let own = (std::process::id(), started(std::process::id()).unwrap());
+        for (processes, signal, reason) in [
+            (vec![own], "TERM", "is never signalled"),
+            (vec![(1, 0)], "TERM", "process 1 is never signalled"),
+            (vec![(0, 0)], "TERM", "process 0 is never signalled"),
+            (vec![], "TERM", "no process matches"),
+            (vec![(4_000_000, 0)], "NOPE", "\"NOPE\" is no signal"),
+        ] {
+            let error = run(&processes, signal, None, &limit(60)).unwrap_err();
+            assert!(error.contains(reason), "{error}");
+        }
+    }
+}
