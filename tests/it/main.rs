@@ -1,0 +1,3 @@
+//! Integration tests: one program, so that it links once.
+
+mod tidy;

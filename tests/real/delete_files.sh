@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# `delete_files` stays in its directory: no link is followed, no other mount is entered, not even one of the same file system.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+work=$DIR/work
+mkdir -p "$work/sub" "$work/tmpfs" "$work/bind" "$DIR/outside"
+mount -t tmpfs -o size=1m autoheal-test "$work/tmpfs"
+MOUNTS+=("$work/tmpfs")
+mount --bind "$DIR/outside" "$work/bind"
+MOUNTS+=("$work/bind")
+ln -s "$DIR/outside" "$work/link"
+for file in work/old work/sub/old work/tmpfs/old outside/old; do
+  echo text > "$DIR/$file"
+  touch -d '10 days ago' "$DIR/$file"
+done
+echo text > "$work/new"
+settings <<'EOF'
+{"dry_run": false, "interval_seconds": 0.3, "watch": {"disks": [], "memory": true}}
+EOF
+playbooks <<EOF
+{
+  "clean": {
+    "condition": {"metric": "memory_usage", "operator": ">", "threshold": 0},
+    "actions": [{"type": "delete_files", "directory": "$work", "older_than_days": 7}],
+    "verify": {"metric": "memory_usage", "operator": ">", "threshold": 0, "retry_count": 3, "retry_interval_seconds": 0.2},
+    "cooldown_seconds": 3600,
+    "relapse_seconds": 0
+  }
+}
+EOF
+start_agent
+need 20 "the directory is cleaned" has_report clean "✅ resolved"
+check "old files are gone" [ ! -e "$work/old" ]
+check "below it too" [ ! -e "$work/sub/old" ]
+check "a new one is still there" [ -e "$work/new" ]
+check "one on another file system is still there" [ -e "$work/tmpfs/old" ]
+check "one behind a bind mount and a link is still there" [ -e "$DIR/outside/old" ]
+check "the report counts" section_has "$(reports clean)" "Actions Taken" "deleted 2 files"
+stop_agent
