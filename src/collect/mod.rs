@@ -1,19 +1,59 @@
 //! Collectors: they measure targets and send samples. A target that fails is data, not an error.
+//!
+//! One thread (`collect`) owns a timer heap with absolute deadlines and measures inline what cannot block: memory, processes,
+//! disks and logs on local file systems. What can hang (endpoints, served certificates, anything on a network file system)
+//! runs on a pool that grows only while its threads are stuck. A target has at most one measurement under way: a tick
+//! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
+
+mod certificate;
+mod chain;
+mod counts;
+mod disk;
+mod entry;
+mod exclusions;
+mod file_glob;
+mod fresh;
+mod handshake;
+mod host;
+mod latency;
+mod log_file;
+mod looks;
+mod memory;
+mod mounts;
+mod once;
+mod outbox;
+mod pool;
+pub mod process;
+mod process_match;
+mod process_table;
+mod reason;
+mod sampling;
+mod schedule;
+mod shared;
+#[cfg(test)]
+pub(crate) mod test_rig;
+pub mod tls;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::sample::Sample;
 pub use crate::sample::Want;
+use crate::threads::{self, Worker};
+
+pub use counts::Counts;
+pub use exclusions::{Excluded, Exclusions};
+pub use once::measure_once;
+use schedule::Scheduler;
+use shared::Shared;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
     /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout;
-    /// a collector that may block runs on the pool.
+    /// a collector that may block runs on the pool. The schedule fills in the samples' interval.
     fn measure(&mut self) -> Vec<Sample>;
 }
 
@@ -50,19 +90,45 @@ pub struct Measured {
 
 /// The collectors at work: one local thread off a timer heap, and a pool for what can hang.
 #[derive(Debug)]
-pub struct Collectors {}
-
-impl Collectors {
-    /// Starts measuring. Samples go to `samples` (bounded; a full channel never blocks the schedule: the oldest unsent sample of
-    /// a key gives way to a newer one).
-    #[must_use]
-    pub fn start(_settings: Arc<Settings>, _samples: Sender<Vec<Sample>>, _shutdown: Receiver<()>) -> (Self, Sender<Order>) {
-        todo!()
-    }
+pub struct Collectors {
+    worker: Worker,
+    exclusions: Exclusions,
+    counts: Arc<Counts>,
 }
 
-/// Measures everything once, now, in parallel, for at most `limit`; what did not answer by then is missing.
-#[must_use]
-pub fn measure_once(_settings: &Settings, _limit: Duration) -> Vec<Sample> {
-    todo!()
+impl Collectors {
+    /// Starts measuring, everything once at once. Samples go to `samples` (bounded; a full channel never blocks the schedule: the
+    /// oldest unsent sample of a key gives way to a newer one). Ends when `shutdown` is disconnected; measurements that hang at
+    /// that moment are left behind.
+    #[must_use]
+    pub fn start(settings: Arc<Settings>, samples: Sender<Vec<Sample>>, shutdown: Receiver<()>) -> (Self, Sender<Order>) {
+        let (orders, inbox) = unbounded();
+        let exclusions = Exclusions::default();
+        let counts = Arc::new(Counts::default());
+        let shared = Shared::new(exclusions.clone());
+        let mut scheduler = Scheduler::new(shared, samples, Arc::clone(&counts));
+        let worker = threads::spawn("collect", move || {
+            scheduler.watch(&settings);
+            scheduler.run(inbox, &shutdown);
+        });
+        (Self { worker, exclusions, counts }, orders)
+    }
+
+    /// The local thread, to wait for its end.
+    #[must_use]
+    pub fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    /// Where the executor says which processes belong to the action that is running.
+    #[must_use]
+    pub fn exclusions(&self) -> Exclusions {
+        self.exclusions.clone()
+    }
+
+    /// What went late, was coalesced or panicked so far.
+    #[must_use]
+    pub fn counts(&self) -> Arc<Counts> {
+        Arc::clone(&self.counts)
+    }
 }

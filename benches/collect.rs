@@ -1,0 +1,50 @@
+//! What a look at the host costs: `cargo bench --bench collect`.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::time::Duration;
+
+use autoheal::collect::{measure_once, process};
+use autoheal::config::settings::{DiskEntry, Disks, LogEntry, ProcessEntry, ProcessMatch, Settings, Watch};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+const INTERVAL: Duration = Duration::from_secs(30);
+
+fn settings(watch: Watch) -> Settings {
+    Settings {
+        dry_run: true,
+        interval: INTERVAL,
+        watch,
+        allowed_commands: Vec::new(),
+        command_path: Vec::new(),
+        services: BTreeMap::new(),
+        max_actions_per_hour: 0,
+    }
+}
+
+fn process(matcher: ProcessMatch) -> ProcessEntry {
+    ProcessEntry {
+        name: "bench".to_owned(),
+        matcher,
+        service: None,
+        restartable: false,
+        respect_manual_stop: true,
+        user: None,
+        interval: INTERVAL,
+    }
+}
+
+fn looks(criterion: &mut Criterion) {
+    let disks = Disks::List(vec![DiskEntry { mount: "/".into(), interval: INTERVAL }]);
+    let one_disk = settings(Watch { disks, ..Watch::default() });
+    criterion.bench_function("one mount", |bench| bench.iter(|| measure_once(black_box(&one_disk), INTERVAL)));
+    let log = LogEntry { path: "/proc/self/status".to_owned(), recursive: false, interval: INTERVAL };
+    let logs = settings(Watch { logs: vec![log; 100], ..Watch::default() });
+    criterion.bench_function("100 files", |bench| bench.iter(|| measure_once(black_box(&logs), INTERVAL)));
+    // A process that nobody has: the cost is the pass over /proc.
+    let nobody = process(ProcessMatch::Command("nobody-is-called-so".to_owned()));
+    criterion.bench_function("first pass over all processes", |bench| bench.iter(|| process::matches(black_box(&nobody))));
+}
+
+criterion_group!(benches, looks);
+criterion_main!(benches);

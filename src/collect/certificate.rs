@@ -1,0 +1,175 @@
+//! Certificates, served or in files: how long they last, and what a strict client would say of them.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::ServerName;
+
+use super::chain::{Dates, Verdict, judge};
+use super::file_glob::{Exact, FileGlob};
+use super::shared::Shared;
+use super::tls::{self, Roots, Trust};
+use super::{Collector, handshake};
+use crate::clock::Moment;
+use crate::config::settings::{CertificateEntry, CertificateSource, StartTls};
+use crate::metric;
+use crate::sample::{Labels, Sample, Target, Value};
+
+/// The collector of a certificate's watch entry.
+pub(crate) fn collector(entry: &CertificateEntry, shared: &Shared) -> Box<dyn Collector> {
+    match &entry.source {
+        CertificateSource::Served { host, port, server_name, starttls } => Box::new(Served {
+            target: target(entry),
+            host: host.clone(),
+            port: *port,
+            name: server_name.clone().unwrap_or_else(|| host.clone()),
+            starttls: *starttls,
+            timeout: entry.timeout,
+            ca_file: entry.ca_file.clone(),
+            roots: None,
+        }),
+        CertificateSource::Files { path } => {
+            Box::new(Files { name: entry.name.clone(), files: FileGlob::new(path, false), shared: shared.clone(), read: HashMap::new() })
+        }
+    }
+}
+
+/// The target of an entry as it is known before anything was measured.
+pub(crate) fn target(entry: &CertificateEntry) -> Arc<Target> {
+    let name = entry.name.as_str();
+    let identity = match &entry.source {
+        CertificateSource::Served { host, port, .. } => Labels::from([("certificate", name), ("host", host), ("port", &port.to_string())]),
+        CertificateSource::Files { path } => Labels::from([("certificate", name), ("path", path)]),
+    };
+    Target::new(identity, Labels::default())
+}
+
+fn samples(target: &Arc<Target>, days: Result<f64, String>, status: Option<Verdict>, at: Moment) -> Vec<Sample> {
+    let why = days.as_ref().err().cloned();
+    let judged = metric::named("ssl_status");
+    let status = match status {
+        Some((word, remark)) => Sample { reason: remark, ..Sample::known(judged, target, Value::Text(word.into()), at) },
+        None => Sample::unknown(judged, target, why.unwrap_or_default(), at),
+    };
+    vec![Sample::number(metric::named("ssl_expires_in_days"), target, days, at), status]
+}
+
+/// A certificate that a server shows.
+struct Served {
+    target: Arc<Target>,
+    host: String,
+    port: u16,
+    name: String,
+    starttls: Option<StartTls>,
+    timeout: Duration,
+    ca_file: Option<PathBuf>,
+    roots: Option<(Trust, Roots)>,
+}
+
+impl Served {
+    fn roots(&mut self) -> Result<Roots, String> {
+        let trust = Trust::new(self.ca_file.as_deref(), false);
+        match &self.roots {
+            Some((same, roots)) if *same == trust => Ok(roots.clone()),
+            _ => {
+                let roots = tls::roots(&trust)?;
+                self.roots = Some((trust, roots.clone()));
+                Ok(roots)
+            }
+        }
+    }
+}
+
+impl Collector for Served {
+    fn measure(&mut self) -> Vec<Sample> {
+        let bare = self.name.trim_start_matches('[').trim_end_matches(']').to_owned();
+        let Ok(name) = ServerName::try_from(bare) else {
+            let why = format!("\"{}\" is no host name", self.name);
+            return samples(&self.target, Err(why), None, Moment::now());
+        };
+        let shown = match handshake::look((&self.host, self.port), name.clone(), self.starttls, self.timeout) {
+            Ok(shown) => shown,
+            Err(why) => return samples(&self.target, Err(why.clone()), Some(("unreachable", Some(why))), Moment::now()),
+        };
+        let now = Moment::now();
+        let days = Dates::of_chain(&shown.chain).map(|dates| dates.days_left(now.wall));
+        match self.roots() {
+            Ok(roots) => samples(&self.target, days, Some(judge(&shown.chain, shown.proof.as_ref(), &name, &roots, now.wall)), now),
+            // Without the file nothing can be said of trust; the dates stand all the same.
+            Err(why) => {
+                let mut both = samples(&self.target, days, None, now);
+                both[1].reason = Some(why);
+                both
+            }
+        }
+    }
+}
+
+/// Certificates in files. A file is parsed again only when it has changed.
+struct Files {
+    name: String,
+    files: FileGlob,
+    shared: Shared,
+    read: HashMap<PathBuf, Read>,
+}
+
+/// What a file held when it had this time of change and size.
+struct Read {
+    version: (Option<SystemTime>, u64),
+    dates: Result<Dates, String>,
+}
+
+impl Files {
+    fn target(&self, path: &Path) -> Arc<Target> {
+        let path = path.to_string_lossy();
+        Target::new(Labels::from([("certificate", self.name.as_str()), ("path", &*path)]), Labels::default())
+    }
+
+    fn dates(&mut self, path: &Path, meta: &std::fs::Metadata) -> Result<Dates, String> {
+        let version = (meta.modified().ok(), meta.len());
+        if let Some(read) = self.read.get(path).filter(|read| read.version == version) {
+            return read.dates.clone();
+        }
+        let dates = tls::certificates_in(path).and_then(|chain| Dates::of_chain(&chain));
+        self.read.insert(path.to_owned(), Read { version, dates: dates.clone() });
+        dates
+    }
+
+    fn measure_file(&mut self, path: &Path, meta: &std::fs::Metadata) -> Vec<Sample> {
+        let dates = self.dates(path, meta);
+        let now = Moment::now();
+        let verdict = dates.as_ref().ok().map(|dates| dates.verdict(now.wall));
+        samples(&self.target(path), dates.map(|dates| dates.days_left(now.wall)), verdict, now)
+    }
+}
+
+impl Collector for Files {
+    fn measure(&mut self) -> Vec<Sample> {
+        let mounts = self.shared.mounts();
+        let on_pool = mounts.may_hang(self.files.base());
+        if self.files.is_exact() {
+            let path = PathBuf::from(self.files.text());
+            return match self.files.exact(&mounts, on_pool) {
+                Exact::File(meta) => self.measure_file(&path, &meta),
+                Exact::Absent => self.without(&path, "no such file"),
+                Exact::Unusable(reason) => self.without(&path, &reason),
+            };
+        }
+        let files = self.files.files(&mounts, on_pool);
+        self.read.retain(|path, _| files.contains_key(path));
+        files.iter().flat_map(|(path, meta)| self.measure_file(path, meta)).collect()
+    }
+}
+
+impl Files {
+    fn without(&self, path: &Path, reason: &str) -> Vec<Sample> {
+        let verdict = ("unreachable", Some(reason.to_owned()));
+        samples(&self.target(path), Err(reason.to_owned()), Some(verdict), Moment::now())
+    }
+}
+
+#[cfg(test)]
+#[path = "certificate_tests.rs"]
+mod tests;

@@ -1,0 +1,163 @@
+//! Mounted file systems: how full they are, as `df` counts it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::fs::StatVfs;
+
+use super::mounts::Mount;
+use super::shared::Shared;
+use super::{Collector, reason};
+use crate::clock::Moment;
+use crate::metric;
+use crate::sample::{Labels, Sample, Target};
+
+const MIB: f64 = 1_048_576.0;
+
+/// Measures one listed mount, or with `"auto"` every real, writable one.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    listed: Option<PathBuf>,
+    shared: Shared,
+    targets: Vec<Arc<Target>>,
+}
+
+impl Disk {
+    /// `listed`: this mount; `None`: `"auto"`.
+    pub(crate) fn new(listed: Option<PathBuf>, shared: Shared) -> Self {
+        Self { listed, shared, targets: Vec::new() }
+    }
+
+    /// The same allocation as long as nothing about it changes.
+    fn target(&mut self, mount: &Mount) -> Arc<Target> {
+        let point = mount.point.to_string_lossy();
+        let same = |target: &&Arc<Target>| {
+            let label = |name| target.label(name);
+            (label("mount"), label("device"), label("fstype")) == (Some(&*point), Some(&mount.device), Some(&mount.fstype))
+        };
+        if let Some(target) = self.targets.iter().find(same) {
+            return Arc::clone(target);
+        }
+        let facts = Labels::from([("device", mount.device.as_str()), ("fstype", mount.fstype.as_str())]);
+        let target = Target::new(Labels::from([("mount", &*point)]), facts);
+        self.targets.retain(|other| other.identity != target.identity);
+        self.targets.push(Arc::clone(&target));
+        target
+    }
+}
+
+impl Collector for Disk {
+    fn measure(&mut self) -> Vec<Sample> {
+        let mounts = self.shared.mounts();
+        let Some(listed) = self.listed.clone() else {
+            return mounts.watched().into_iter().flat_map(|mount| samples(mount, &self.target(mount))).collect();
+        };
+        match mounts.at(&listed) {
+            Some(mount) => samples(mount, &self.target(mount)),
+            None => {
+                let point = listed.to_string_lossy();
+                let target = Target::new(Labels::from([("mount", point.trim_end_matches('/'))]), Labels::default());
+                let holder = mounts.holding(&listed).map(|mount| format!(" (the path lies on {})", mount.point.display()));
+                let why = format!("nothing is mounted here{}", holder.unwrap_or_default());
+                let now = Moment::now();
+                NAMES.iter().map(|name| Sample::unknown(metric::named(name), &target, why.clone(), now)).collect()
+            }
+        }
+    }
+}
+
+const NAMES: [&str; 3] = ["disk_usage", "disk_free_mb", "inode_usage"];
+
+fn samples(mount: &Mount, target: &Arc<Target>) -> Vec<Sample> {
+    let asked = rustix::fs::statvfs(&mount.point).map_err(|error| reason::plain(&error.into()));
+    let at = Moment::now();
+    let figure = |of: fn(&StatVfs) -> Result<f64, &'static str>| match &asked {
+        Ok(stat) => of(stat).map_err(str::to_owned),
+        Err(reason) => Err(reason.clone()),
+    };
+    let number = |name, value| Sample::number(metric::named(name), target, value, at);
+    let [usage, free, inodes] = NAMES;
+    vec![number(usage, figure(usage_percent)), number(free, figure(free_mib)), number(inodes, figure(inode_percent))]
+}
+
+/// As `df` counts: blocks that ordinary users can neither have nor get (root's reserve) are left out of the whole.
+fn usage_percent(stat: &StatVfs) -> Result<f64, &'static str> {
+    percent(stat.f_blocks.saturating_sub(stat.f_bfree), stat.f_bavail).ok_or("the file system has no size")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a percent needs no 53 bits")]
+fn free_mib(stat: &StatVfs) -> Result<f64, &'static str> {
+    Ok(stat.f_bavail as f64 * stat.f_frsize as f64 / MIB)
+}
+
+fn inode_percent(stat: &StatVfs) -> Result<f64, &'static str> {
+    percent(stat.f_files.saturating_sub(stat.f_ffree), stat.f_favail).ok_or("the file system has no fixed number of inodes")
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a percent needs no 53 bits")]
+fn percent(used: u64, available: u64) -> Option<f64> {
+    let whole = used.checked_add(available).filter(|whole| *whole > 0)?;
+    Some(used as f64 / whole as f64 * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::collect::Exclusions;
+    use crate::collect::test_rig::{command, sample, value};
+
+    fn measure(listed: Option<&str>) -> Vec<Sample> {
+        Disk::new(listed.map(PathBuf::from), Shared::new(Exclusions::default())).measure()
+    }
+
+    #[test]
+    fn usage_is_dfs_figure() {
+        let df = command("df").args(["--output=pcent", "/"]).output().unwrap();
+        let text = String::from_utf8(df.stdout).unwrap();
+        let shown: f64 = text.lines().nth(1).unwrap().trim().trim_end_matches('%').parse().unwrap();
+        let samples = measure(Some("/"));
+        let usage = value(&samples, "disk_usage");
+        // df rounds up; others write to the disk meanwhile.
+        assert!(usage <= shown + 1.0 && usage > shown - 2.0, "{usage} against df's {shown}");
+        assert!(value(&samples, "disk_free_mb") > 0.0);
+        let target = &samples[0].target;
+        assert_eq!(target.label("mount"), Some("/"));
+        assert!(target.facts.get("device").is_some() && target.facts.get("fstype").is_some());
+    }
+
+    #[test]
+    fn roots_reserve_counts_as_used() {
+        // 100 blocks, 20 free, of these 5 kept for root: 80 used of 95 that users can ever have.
+        assert_eq!(percent(80, 15).map(f64::round), Some(84.0));
+        assert_eq!(percent(0, 0), None);
+        assert_eq!(percent(u64::MAX, 1), None);
+    }
+
+    #[test]
+    fn what_is_not_mounted_is_unknown() {
+        let dir = tempfile::tempdir().unwrap();
+        for path in [dir.path().to_str().unwrap(), "/no/such/place/"] {
+            let samples = measure(Some(path));
+            assert_eq!(samples.len(), 3);
+            let usage = sample(&samples, "disk_usage");
+            assert!(usage.value.is_none() && usage.reason.as_ref().unwrap().starts_with("nothing is mounted here"));
+            assert_eq!(usage.target.label("mount"), Some(path.trim_end_matches('/')));
+        }
+    }
+
+    #[test]
+    fn a_listed_tmpfs_is_measured_and_auto_leaves_it_out() {
+        let shm = Path::new("/dev/shm");
+        if super::super::mounts::Mounts::read().at(shm).is_some() {
+            let samples = measure(shm.to_str());
+            assert_eq!(sample(&samples, "disk_usage").target.label("fstype"), Some("tmpfs"));
+            assert!(value(&samples, "disk_free_mb") > 0.0);
+        }
+        assert!(
+            measure(None).iter().all(|sample| sample.target.label("fstype") != Some("tmpfs") || sample.target.label("mount") == Some("/"))
+        );
+        assert!(measure(None).iter().any(|sample| sample.target.label("mount") == Some("/")));
+    }
+}

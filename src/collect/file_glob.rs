@@ -1,0 +1,184 @@
+//! From a path, a glob or a directory in the settings to the regular files that it means now.
+
+use std::collections::BTreeMap;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind;
+use std::path::{Component, Path, PathBuf};
+
+use globset::{GlobBuilder, GlobMatcher};
+
+use super::mounts::Mounts;
+use super::reason;
+
+/// More files than this in one entry are a mistake in the glob; the rest is not looked at.
+const MAX_FILES: usize = 10_000;
+
+/// How deep `**` and `recursive` go.
+const MAX_DEPTH: usize = 32;
+
+/// A path, glob or directory, ready to be looked up again and again.
+#[derive(Clone, Debug)]
+pub(crate) struct FileGlob {
+    text: String,
+    recursive: bool,
+    /// The part before the first wildcard.
+    base: PathBuf,
+    /// `None`: an exact path.
+    glob: Option<GlobMatcher>,
+    /// How many levels below `base` can match.
+    depth: usize,
+}
+
+/// What an exact path turned out to be.
+#[derive(Debug)]
+pub(crate) enum Exact {
+    /// A regular file.
+    File(Metadata),
+    /// Nothing is there.
+    Absent,
+    /// Something that has no size to speak of, or that we may not look at: why.
+    Unusable(String),
+}
+
+impl FileGlob {
+    /// Reads `text` as a glob if it has one of `* ? [ {`. A glob that cannot be understood matches only itself; the settings'
+    /// loader has refused such.
+    pub(crate) fn new(text: &str, recursive: bool) -> Self {
+        let wild = |part: &str| part.contains(['*', '?', '[', '{']);
+        let matcher = |text: &str| Some(GlobBuilder::new(text).literal_separator(true).build().ok()?.compile_matcher());
+        let glob = if wild(text) { matcher(text) } else { None };
+        let parts: Vec<Component<'_>> = Path::new(text).components().collect();
+        let fixed = match &glob {
+            Some(_) => {
+                parts.iter().take_while(|part| !wild(&part.as_os_str().to_string_lossy())).count().min(parts.len().saturating_sub(1))
+            }
+            None => parts.len(),
+        };
+        // An alternative may hold slashes (`{a,b/c}`), so only plain wildcards bound the depth.
+        let unbounded = recursive || text.contains("**") || text.contains('{');
+        let depth = if unbounded { MAX_DEPTH } else { parts.len() - fixed };
+        Self { text: text.to_owned(), recursive, base: parts[..fixed].iter().collect(), glob, depth }
+    }
+
+    /// Whether it means one file and no other.
+    pub(crate) fn is_exact(&self) -> bool {
+        self.glob.is_none() && !self.recursive
+    }
+
+    /// The path of an exact one.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The part before the first wildcard.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
+    /// Whether the path is one that this may mean.
+    pub(crate) fn may_mean(&self, path: &Path) -> bool {
+        let matches = |path: &Path| self.glob.as_ref().map_or(Path::new(&self.text) == path, |glob| glob.is_match(path));
+        if self.recursive { path.ancestors().any(matches) } else { matches(path) }
+    }
+
+    /// Looks at an exact path. Never opens anything, and never follows a link to where a look may hang.
+    pub(crate) fn exact(&self, mounts: &Mounts, on_pool: bool) -> Exact {
+        match look(Path::new(&self.text), mounts, on_pool) {
+            Ok(meta) if meta.is_file() => Exact::File(meta),
+            Ok(_) => Exact::Unusable("not a regular file".to_owned()),
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Exact::Absent,
+            Err(error) => Exact::Unusable(reason::plain(&error)),
+        }
+    }
+
+    /// The regular files that it means now, by path. `on_pool`: a look may take its time, so links to network file systems are
+    /// followed.
+    pub(crate) fn files(&self, mounts: &Mounts, on_pool: bool) -> BTreeMap<PathBuf, Metadata> {
+        let mut found = BTreeMap::new();
+        let mut stack = vec![(self.base.clone(), 0)];
+        while let Some((path, depth)) = stack.pop() {
+            let Ok(meta) = look(&path, mounts, on_pool) else { continue };
+            if meta.is_file() && found.len() < MAX_FILES && self.may_mean(&path) {
+                found.insert(path, meta);
+            } else if meta.is_dir() && depth < self.depth && !(depth > 0 && self.depth == MAX_DEPTH && path.is_symlink()) {
+                // An unbounded walk follows no links to directories: they may lead in circles.
+                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
+                stack.extend(entries.map(|entry| (entry.path(), depth + 1)));
+            }
+        }
+        found
+    }
+}
+
+fn look(path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Metadata> {
+    let meta = fs::symlink_metadata(path)?;
+    if !meta.is_symlink() {
+        return Ok(meta);
+    }
+    if !on_pool && mounts.may_hang(path) {
+        return Err(std::io::Error::other("the link leads to a network file system; watch the path that it leads to"));
+    }
+    fs::metadata(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn globs_mean_regular_files_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        for path in ["a.log", "b.log", "c.txt", "sub/d.log", "sub/deeper/e.log", "odd[1].log"] {
+            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+            fs::write(root.join(path), "x").unwrap();
+        }
+        fs::create_dir(root.join("dir.log")).unwrap();
+        nix::unistd::mkfifo(&root.join("pipe.log"), nix::sys::stat::Mode::S_IRUSR).unwrap();
+        symlink(root.join("c.txt"), root.join("link.log")).unwrap();
+        symlink(root, root.join("sub/circle")).unwrap();
+        symlink("nowhere", root.join("broken.log")).unwrap();
+        let mounts = Mounts::read();
+        let names = |glob: &str, recursive| -> Vec<String> {
+            let glob = FileGlob::new(&format!("{}/{glob}", root.display()), recursive);
+            glob.files(&mounts, false).keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+        };
+        assert_eq!(names("*.log", false), ["a.log", "b.log", "link.log", "odd[1].log"]);
+        assert_eq!(names("?.log", false), ["a.log", "b.log"]);
+        assert_eq!(names("*/*.log", false), ["sub/d.log"]);
+        assert_eq!(names("**/[de].log", false), ["sub/d.log", "sub/deeper/e.log"]);
+        assert_eq!(names("{a,sub/d}.log", false), ["a.log", "sub/d.log"]);
+        assert_eq!(names("sub", true), ["sub/d.log", "sub/deeper/e.log"]);
+        assert_eq!(names("s*", true), ["sub/d.log", "sub/deeper/e.log"]);
+        assert_eq!(names("sub", false), [""; 0]);
+        assert_eq!(names("a.log", false), ["a.log"]);
+        assert_eq!(names("none/*.log", false), [""; 0]);
+    }
+
+    #[test]
+    fn exact_paths_tell_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.log");
+        fs::write(&file, "xyz").unwrap();
+        let look = |path: &Path| FileGlob::new(path.to_str().unwrap(), false).exact(&Mounts::default(), false);
+        assert!(matches!(look(&file), Exact::File(meta) if meta.len() == 3));
+        assert!(matches!(look(&dir.path().join("none")), Exact::Absent));
+        assert!(matches!(look(&file.join("below")), Exact::Absent));
+        assert!(matches!(look(dir.path()), Exact::Unusable(reason) if reason == "not a regular file"));
+    }
+
+    #[test]
+    fn what_a_glob_may_mean() {
+        for (glob, recursive, path, meant) in [
+            ("/var/log/*.log", false, "/var/log/a.log", true),
+            ("/var/log/*.log", false, "/var/log/x/a.log", false),
+            ("/var/log/app", true, "/var/log/app/x/a.log", true),
+            ("/var/log/app", true, "/var/log/apple", false),
+            ("/var/log/a.log", false, "/var/log/a.log", true),
+        ] {
+            assert_eq!(FileGlob::new(glob, recursive).may_mean(Path::new(path)), meant, "{glob} {path}");
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! HTTP endpoints: how long a whole request takes, and whether the answer is the expected one.
+
+use std::io::{Error as IoError, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ureq::http::{Request, Uri};
+use ureq::{Agent, Error};
+
+use super::shared::Shared;
+use super::tls::{self, Trust};
+use super::{Collector, reason};
+use crate::clock::Moment;
+use crate::config::settings::EndpointEntry;
+use crate::metric;
+use crate::sample::{Labels, Sample, Target, Value};
+
+/// More of a body is not read.
+const BODY_BYTES: u64 = 64 * 1024;
+
+/// Measures one endpoint.
+#[derive(Debug)]
+pub(crate) struct Latency {
+    entry: EndpointEntry,
+    target: Arc<Target>,
+    shared: Shared,
+}
+
+impl Latency {
+    pub(crate) fn new(entry: EndpointEntry, shared: Shared) -> Self {
+        let target = target(&entry);
+        Self { entry, target, shared }
+    }
+
+    fn trust(&self) -> Trust {
+        let https = self.entry.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"));
+        if https { Trust::new(self.entry.ca_file.as_deref(), self.entry.insecure) } else { Trust::Plain }
+    }
+
+    /// One request. A connection that was kept may have been closed by the server meanwhile, which says nothing about the
+    /// server: then a new one is tried.
+    fn request(&self) -> Result<Answer, Failure> {
+        let trust = self.trust();
+        let agent = |keep| self.shared.agent(&trust, keep).map_err(Failure::Ours);
+        let answer = self.attempt(&agent(self.entry.keep_alive)?, self.entry.timeout);
+        match answer {
+            Err(Failure::Target(_)) if self.entry.keep_alive => self.attempt(&agent(false)?, self.entry.timeout),
+            answer => answer,
+        }
+    }
+
+    fn attempt(&self, agent: &Agent, timeout: Duration) -> Result<Answer, Failure> {
+        let mut request = Request::builder().method(self.entry.method.as_str()).uri(&self.entry.url);
+        for (name, value) in &self.entry.headers {
+            request = request.header(name, value);
+        }
+        let request = request.body(()).map_err(|error| Failure::Ours(format!("not a request that can be made: {error}")))?;
+        let request = agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let began = Moment::now();
+        let mut response = agent.run(request).map_err(|error| failure(&error, timeout))?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        let read = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut body);
+        let took = Moment::now().since(began);
+        read.map_err(|error| Failure::Body(status, body_failure(error, timeout)))?;
+        Ok(Answer { status, body, took })
+    }
+
+    /// Why the answer is not the expected one.
+    fn fault(&self, answer: &Answer) -> Option<String> {
+        if !self.entry.expected_status.contains(answer.status) {
+            return Some(format!("status {}, expected {}", answer.status, self.entry.expected_status));
+        }
+        let pattern = self.entry.expected_body.as_ref()?;
+        let found = pattern.is_match(&String::from_utf8_lossy(&answer.body));
+        (!found).then(|| format!("the body does not match /{pattern}/"))
+    }
+
+    fn samples(&self, outcome: Result<(u16, Duration), (Option<u16>, String)>) -> Vec<Sample> {
+        let now = Moment::now();
+        let known = |name, value, reason| Sample { reason, ..Sample::known(metric::named(name), &self.target, value, now) };
+        let (latency, word, status, reason) = match outcome {
+            Ok((status, took)) => (Value::Number(took.as_secs_f64() * 1000.0), "up", Some(status), None),
+            Err((status, reason)) => (Value::Infinite, "down", status, Some(reason)),
+        };
+        let code = status.map(f64::from).ok_or_else(|| reason.clone().unwrap_or_default());
+        vec![
+            known("api_latency_ms", latency, reason.clone()),
+            known("api_status", Value::Text(word.into()), reason),
+            Sample::number(metric::named("http_status"), &self.target, code, now),
+        ]
+    }
+}
+
+impl Collector for Latency {
+    fn measure(&mut self) -> Vec<Sample> {
+        self.samples(match self.request() {
+            Ok(answer) => match self.fault(&answer) {
+                None => Ok((answer.status, answer.took)),
+                Some(reason) => Err((Some(answer.status), reason)),
+            },
+            Err(Failure::Target(reason)) => Err((None, reason)),
+            Err(Failure::Body(status, reason)) => Err((Some(status), reason)),
+            Err(Failure::Ours(reason)) => {
+                let now = Moment::now();
+                let names = ["api_latency_ms", "api_status", "http_status"];
+                return names.map(|name| Sample::unknown(metric::named(name), &self.target, reason.clone(), now)).into();
+            }
+        })
+    }
+}
+
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+    took: Duration,
+}
+
+enum Failure {
+    /// The target failed: infinite.
+    Target(String),
+    /// It failed after the status.
+    Body(u16, String),
+    /// Autoheal or the host failed, which says nothing about the target: unknown.
+    Ours(String),
+}
+
+/// The target of an entry.
+pub(crate) fn target(entry: &EndpointEntry) -> Arc<Target> {
+    let host = entry.url.parse::<Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Target::new(Labels::from([("endpoint", entry.name.as_str()), ("host", host)]), Labels::from([("url", entry.url.as_str())]))
+}
+
+/// A client that measures what it is told to: no redirects, no proxy of the environment, every status is an answer.
+pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
+    let idle = usize::from(keep_alive);
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .allow_non_standard_methods(true)
+        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
+        .accept("*/*")
+        .input_buffer_size(16 * 1024)
+        .output_buffer_size(4 * 1024)
+        .max_idle_connections(idle * 512)
+        .max_idle_connections_per_host(idle * 4)
+        .tls_config(tls::http_config(trust)?)
+        .build();
+    Ok(Agent::new_with_config(config))
+}
+
+fn failure(error: &Error, timeout: Duration) -> Failure {
+    Failure::Target(match error {
+        Error::Timeout(_) => reason::timed_out(timeout),
+        Error::Io(error) if reason::is_our_own(error) => return Failure::Ours(reason::plain(error)),
+        Error::Io(error) => io_reason(error, timeout),
+        Error::HostNotFound => "host not found".to_owned(),
+        Error::ConnectionFailed => "connection failed".to_owned(),
+        Error::BadUri(why) => return Failure::Ours(format!("not a URL that can be requested: {why}")),
+        Error::Rustls(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS here".to_owned(),
+        Error::Rustls(fault) => format!("TLS: {fault}"),
+        other => other.to_string(),
+    })
+}
+
+fn io_reason(error: &IoError, timeout: Duration) -> String {
+    let inner = error.get_ref();
+    match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS here".to_owned(),
+        Some(fault) => format!("TLS: {fault}"),
+        None if error.to_string().contains("failed to lookup address") => "host not found".to_owned(),
+        None => reason::io(error, timeout),
+    }
+}
+
+fn body_failure(error: IoError, timeout: Duration) -> String {
+    match error.downcast::<Error>() {
+        Ok(Error::Timeout(_)) => reason::timed_out(timeout),
+        Ok(Error::Io(error)) | Err(error) => io_reason(&error, timeout),
+        Ok(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+#[path = "latency_tests.rs"]
+mod tests;

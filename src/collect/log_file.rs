@@ -1,0 +1,205 @@
+//! Log files: size and growth. Only their metadata is read; nothing is ever opened.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Collector;
+use super::file_glob::{Exact, FileGlob};
+use super::shared::Shared;
+use crate::clock::Moment;
+use crate::metric;
+use crate::sample::{Labels, Sample, Target, Value};
+
+const MIB: f64 = 1_048_576.0;
+const HOUR: Duration = Duration::from_hours(1);
+
+/// The history of a file has one point for each of these.
+const STEP: Duration = Duration::from_mins(1);
+
+/// Growth seen for less than this says nothing about an hour.
+const SHORTEST: Duration = Duration::from_secs(10);
+
+/// Measures one entry: a path, a glob, or everything below some directories.
+#[derive(Debug)]
+pub(crate) struct LogFiles {
+    files: FileGlob,
+    shared: Shared,
+    seen: BTreeMap<PathBuf, Seen>,
+    literal: Arc<Target>,
+}
+
+impl LogFiles {
+    pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
+        Self { files: FileGlob::new(path, recursive), shared, seen: BTreeMap::new(), literal: target(Path::new(path)) }
+    }
+
+    /// Whether this runs on the pool, where a look may take its time.
+    fn may_wait(&self) -> bool {
+        self.shared.mounts().may_hang(self.files.base())
+    }
+
+    fn exact(&mut self) -> Vec<Sample> {
+        let path = PathBuf::from(self.files.text());
+        let size = match self.files.exact(&self.shared.mounts(), self.may_wait()) {
+            Exact::File(meta) => meta.len(),
+            Exact::Absent if self.seen.contains_key(&path) => 0,
+            Exact::Absent => return unknown(&self.literal, "no such file"),
+            Exact::Unusable(reason) => return unknown(&self.literal, &reason),
+        };
+        let now = Moment::now();
+        let literal = &self.literal;
+        self.seen.entry(path).or_insert_with(|| Seen::new(Arc::clone(literal), now, size)).measure(now, size)
+    }
+
+    fn matches(&mut self) -> Vec<Sample> {
+        let files = self.files.files(&self.shared.mounts(), self.may_wait());
+        let now = Moment::now();
+        let mut samples = Vec::with_capacity(files.len() * 2);
+        let present: HashSet<PathBuf> = files.keys().cloned().collect();
+        for (path, meta) in files {
+            let size = meta.len();
+            let seen = self.seen.entry(path).or_insert_with_key(|path| Seen::new(target(path), now, size));
+            seen.present = now;
+            samples.extend(seen.measure(now, size));
+        }
+        // Rotation makes new names for ever: a name that is gone measures 0 for an hour and is forgotten then.
+        self.seen.retain(|_, seen| now.since(seen.present) <= HOUR);
+        for (_, seen) in self.seen.iter_mut().filter(|(path, _)| !present.contains(*path)) {
+            samples.extend(seen.measure(now, 0));
+        }
+        samples
+    }
+}
+
+impl Collector for LogFiles {
+    fn measure(&mut self) -> Vec<Sample> {
+        if self.files.is_exact() { self.exact() } else { self.matches() }
+    }
+}
+
+fn target(path: &Path) -> Arc<Target> {
+    Target::new(Labels::from([("path", &*path.to_string_lossy())]), Labels::default())
+}
+
+fn unknown(target: &Arc<Target>, reason: &str) -> Vec<Sample> {
+    let now = Moment::now();
+    ["log_file_size_mb", "log_growth_mb_per_hour"].map(|name| Sample::unknown(metric::named(name), target, reason, now)).into()
+}
+
+/// One file over time.
+#[derive(Debug)]
+struct Seen {
+    target: Arc<Target>,
+    present: Moment,
+    size: u64,
+    /// Bytes written since the first look. A file that shrank was truncated or replaced: what it holds then is new.
+    written: u64,
+    /// Points of the last hour, oldest first; the first may be older.
+    history: VecDeque<(Moment, u64)>,
+}
+
+impl Seen {
+    fn new(target: Arc<Target>, now: Moment, size: u64) -> Self {
+        Self { target, present: now, size, written: 0, history: VecDeque::from([(now, 0)]) }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "no file has 2^53 bytes")]
+    fn measure(&mut self, now: Moment, size: u64) -> Vec<Sample> {
+        self.written += if size >= self.size { size - self.size } else { size };
+        self.size = size;
+        let growth = self.growth(now);
+        let size = Value::Number(size as f64 / MIB);
+        vec![
+            Sample::known(metric::named("log_file_size_mb"), &self.target, size, now),
+            Sample::number(metric::named("log_growth_mb_per_hour"), &self.target, growth, now),
+        ]
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "nobody writes 2^53 bytes in an hour")]
+    fn growth(&mut self, now: Moment) -> Result<f64, String> {
+        if self.history.back().is_none_or(|(at, _)| now.since(*at) >= STEP) {
+            self.history.push_back((now, self.written));
+        }
+        while self.history.get(1).is_some_and(|(at, _)| now.since(*at) >= HOUR) {
+            self.history.pop_front();
+        }
+        let (from, before) = self.history.front().copied().unwrap_or((now, self.written));
+        let span = now.since(from);
+        if span < SHORTEST {
+            return Err("seen for too short a time".to_owned());
+        }
+        Ok((self.written - before) as f64 / MIB / (span.as_secs_f64() / HOUR.as_secs_f64()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+    use crate::collect::Exclusions;
+    use crate::collect::test_rig::{sample, value};
+
+    fn watch(path: &Path) -> LogFiles {
+        LogFiles::new(path.to_str().unwrap(), false, Shared::new(Exclusions::default()))
+    }
+
+    #[test]
+    fn never_seen_is_unknown_and_seen_before_is_zero() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("app.log");
+        let mut log = watch(&path);
+        let samples = log.measure();
+        assert_eq!(sample(&samples, "log_file_size_mb").reason.as_deref(), Some("no such file"));
+        assert_eq!(samples[0].target.label("path"), path.to_str());
+        File::create(&path).unwrap().set_len(3 * 1_048_576).unwrap();
+        assert_eq!(value(&log.measure(), "log_file_size_mb"), 3.0);
+        fs::remove_file(&path).unwrap();
+        assert_eq!(value(&log.measure(), "log_file_size_mb"), 0.0);
+    }
+
+    #[test]
+    fn a_glob_makes_a_sample_for_each_file_and_none_without_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut log = watch(&dir.path().join("*.log"));
+        assert!(log.measure().is_empty());
+        for name in ["a.log", "b.log"] {
+            fs::write(dir.path().join(name), vec![0; 524_288]).unwrap();
+        }
+        let sizes = |samples: &[Sample]| -> Vec<Option<Value>> {
+            samples.iter().filter(|s| s.metric.name == "log_file_size_mb").map(|s| s.value.clone()).collect()
+        };
+        assert_eq!(sizes(&log.measure()), [Some(Value::Number(0.5)), Some(Value::Number(0.5))]);
+        fs::remove_file(dir.path().join("a.log")).unwrap();
+        let mut after = sizes(&log.measure());
+        after.sort_by_key(|value| format!("{value:?}"));
+        assert_eq!(after, [Some(Value::Number(0.0)), Some(Value::Number(0.5))]);
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_unknown() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        for path in [dir.path(), &pipe] {
+            assert_eq!(sample(&watch(path).measure(), "log_file_size_mb").reason.as_deref(), Some("not a regular file"));
+        }
+    }
+
+    #[test]
+    fn growth_counts_what_is_written_over_the_last_hour() {
+        let at = |minutes: u32| Moment::at_seconds(f64::from(minutes) * 60.0);
+        let mib = |count: u64| count * 1_048_576;
+        let mut seen = Seen::new(target(Path::new("/x")), at(0), mib(100));
+        assert!(sample(&seen.measure(at(0), mib(100)), "log_growth_mb_per_hour").value.is_none());
+        let mut growth = |minute, size| value(&seen.measure(at(minute), size), "log_growth_mb_per_hour");
+        assert_eq!(growth(30, mib(110)).round(), 20.0);
+        // Truncated: the 5 MiB that it holds are new.
+        assert_eq!(growth(60, mib(5)).round(), 15.0);
+        // Half an hour on, the first half hour's 10 MiB are older than an hour.
+        assert_eq!(growth(90, mib(5)).round(), 5.0);
+        assert_eq!(growth(180, mib(5)).round(), 0.0);
+    }
+}

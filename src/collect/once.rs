@@ -1,0 +1,101 @@
+//! Everything once, without a schedule: for `probe` and for a heal without an agent.
+
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, unbounded};
+
+use super::entry::Entry;
+use super::looks::APART;
+use super::pool::{self, Done, Job, Panicked, Pool};
+use super::shared::Shared;
+use super::{Collector, Exclusions};
+use crate::clock::Moment;
+use crate::config::settings::Settings;
+use crate::metric::Kind;
+use crate::sample::Sample;
+
+/// Measures everything once, now, in parallel, for at most `limit`; what did not answer by then is missing. Processor use needs
+/// two looks, so memory and processes are looked at twice, a quarter of a second apart.
+#[must_use]
+pub fn measure_once(settings: &Settings, limit: Duration) -> Vec<Sample> {
+    let end = Moment::now().after(limit);
+    let shared = Shared::new(Exclusions::default());
+    let (sender, done) = unbounded();
+    let mut round = Round { entries: Entry::all(settings), results: Vec::new(), open: 0, pool: Pool::new(sender), done };
+    let twice = round.begin(&shared);
+    if !twice.is_empty() {
+        round.receive_until(Moment::now().after(APART).min(end), true);
+        shared.next_turn();
+        for (index, mut collector) in twice {
+            round.take(index, pool::measure(&mut *collector));
+        }
+    }
+    round.receive_until(end, false);
+    round.samples()
+}
+
+struct Round {
+    entries: Vec<Entry>,
+    /// One element for each entry.
+    results: Vec<Vec<Sample>>,
+    /// How many are under way on the pool.
+    open: usize,
+    pool: Pool,
+    done: Receiver<Done>,
+}
+
+impl Round {
+    /// Measures what cannot hang, sends the rest to the pool, and returns what wants a second look.
+    fn begin(&mut self, shared: &Shared) -> Vec<(usize, Box<dyn Collector>)> {
+        let mut twice: Vec<(usize, Box<dyn Collector>)> = Vec::new();
+        self.results = vec![Vec::new(); self.entries.len()];
+        for index in 0..self.entries.len() {
+            let entry = &self.entries[index];
+            let mut collector = entry.collector(shared);
+            if !entry.may_hang(shared) {
+                let again = matches!(entry.kind(), Kind::Memory | Kind::Process);
+                self.take(index, pool::measure(&mut *collector));
+                if again {
+                    twice.push((index, collector));
+                }
+                continue;
+            }
+            let id = u64::try_from(index).unwrap_or(u64::MAX);
+            match self.pool.submit(Job { id, collector }, Moment::now()) {
+                Ok(()) => self.open += 1,
+                Err((_, reason)) => self.results[index] = entry.unknown(&[], &format!("not measured: {reason}"), Moment::now()),
+            }
+        }
+        twice
+    }
+
+    /// Takes results until `end`; unless `to_the_end`, only as long as some are open.
+    fn receive_until(&mut self, end: Moment, to_the_end: bool) {
+        while to_the_end || self.open > 0 {
+            let now = Moment::now();
+            if now >= end {
+                return;
+            }
+            self.pool.grow(now);
+            let until = self.pool.next_look().map_or(end, |look| look.min(end));
+            if let Ok(Done { id, samples, .. }) = self.done.recv_timeout(until.since(now)) {
+                self.open -= 1;
+                self.take(usize::try_from(id).unwrap_or(usize::MAX), samples);
+            }
+        }
+    }
+
+    fn take(&mut self, index: usize, samples: Result<Vec<Sample>, Panicked>) {
+        let entry = &self.entries[index];
+        self.results[index] =
+            samples.unwrap_or_else(|Panicked(cause)| entry.unknown(&[], &format!("the collector panicked: {cause}"), Moment::now()));
+    }
+
+    fn samples(self) -> Vec<Sample> {
+        let stamped = |(entry, samples): (Entry, Vec<Sample>)| {
+            let interval = entry.interval();
+            samples.into_iter().map(move |sample| Sample { interval, ..sample })
+        };
+        self.entries.into_iter().zip(self.results).flat_map(stamped).collect()
+    }
+}

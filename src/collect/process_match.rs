@@ -1,0 +1,278 @@
+//! Which processes a watch entry means.
+//!
+//! Never the agent itself, another run of its program, a wrapper around it (`sudo autoheal match …`), or a process of an action
+//! that is still running. Zombies are dead. Where we cannot look, the answer is *unknown*, not *stopped*: a service that runs
+//! must not be restarted because its executable could not be read.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use nix::unistd::User;
+
+use super::host::{self, Stat};
+use super::process_table::{self, Cursor, Info};
+use super::reason;
+use super::shared::Shared;
+use crate::config::settings::{ProcessEntry, ProcessMatch};
+
+/// Linux cuts the short name after this many bytes.
+const COMM_BYTES: usize = 15;
+
+/// Finds the processes of one entry, and remembers who matched, so that a look costs one read for each match.
+#[derive(Debug)]
+pub(crate) struct Finder {
+    entry: ProcessEntry,
+    shared: Shared,
+    cursor: Cursor,
+    candidates: BTreeMap<u32, Candidate>,
+    uid: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Candidate {
+    /// Start time and name when it was judged; `None`: not looked at yet.
+    seen: Option<(Duration, String)>,
+    verdict: Verdict,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Verdict {
+    No,
+    Yes(String),
+    /// It may be one, but we may not look.
+    Unsure(String),
+}
+
+/// What a look found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The live matches, oldest first.
+    pub(crate) live: Vec<Live>,
+    /// Dead ones that nobody has reaped yet.
+    pub(crate) zombies: bool,
+    /// A remark about why there is none: no pid file, …
+    pub(crate) remark: Option<String>,
+    /// Why `live` may not be the truth; set only when it is empty.
+    pub(crate) unknown: Option<String>,
+}
+
+/// A live match.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) pid: u32,
+    pub(crate) stat: Stat,
+    pub(crate) why: String,
+}
+
+impl Finder {
+    pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
+        Self { entry, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
+    }
+
+    /// Looks now.
+    pub(crate) fn find(&mut self) -> Found {
+        let mut found = Found::default();
+        if let Err(reason) = self.look_up_user().and_then(|()| self.update_candidates(&mut found)) {
+            found.unknown = Some(reason);
+            return found;
+        }
+        let roots = self.shared.exclusions().roots();
+        let pids: Vec<u32> = self.candidates.keys().copied().collect();
+        for pid in pids {
+            self.look_at(pid, &roots, &mut found);
+        }
+        found.live.sort_by_key(|live| (live.stat.started, live.pid));
+        if !found.live.is_empty() {
+            found.unknown = None;
+        } else if found.unknown.is_none() && !matches!(self.entry.matcher, ProcessMatch::Pidfile(_)) {
+            found.unknown = self.shared.processes().hidden().map(str::to_owned);
+        }
+        found
+    }
+
+    fn look_up_user(&mut self) -> Result<(), String> {
+        if let (None, Some(name)) = (self.uid, &self.entry.user) {
+            let user = User::from_name(name).map_err(|error| format!("cannot look up the user {name}: {}", error.desc()))?;
+            self.uid = Some(user.ok_or_else(|| format!("no user is called {name}"))?.uid.as_raw());
+        }
+        Ok(())
+    }
+
+    fn update_candidates(&mut self, found: &mut Found) -> Result<(), String> {
+        if let ProcessMatch::Pidfile(path) = &self.entry.matcher {
+            self.candidates.retain(|_, _| false);
+            match read_pidfile(path)? {
+                Some(pid) => {
+                    let verdict = Verdict::Yes(format!("{} says {pid}", path.display()));
+                    self.candidates.insert(pid, Candidate { seen: None, verdict });
+                }
+                None => found.remark = Some(format!("no pid file {}", path.display())),
+            }
+            return Ok(());
+        }
+        let table = self.shared.processes();
+        let (anew, news) = table.news(&mut self.cursor);
+        if anew {
+            // A zombie has no command line any more: what matched while it lived is kept.
+            self.candidates.retain(|_, candidate| candidate.seen.is_some());
+        }
+        for (pid, info) in news {
+            match judge(&self.entry.matcher, pid, info) {
+                Verdict::No if info.line.is_empty() => {}
+                Verdict::No => drop(self.candidates.remove(&pid)),
+                verdict => drop(self.candidates.insert(pid, Candidate { seen: None, verdict })),
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at(&mut self, pid: u32, roots: &[u32], found: &mut Found) {
+        let stat = match host::stat(pid) {
+            Ok(Some(stat)) => stat,
+            Ok(None) => {
+                self.candidates.remove(&pid);
+                return;
+            }
+            Err(error) => {
+                found.unknown = Some(format!("cannot look at process {pid}: {}", reason::plain(&error)));
+                return;
+            }
+        };
+        if !self.still_meant(pid, &stat) {
+            self.candidates.remove(&pid);
+            return;
+        }
+        if self.uid.is_some() && host::user(pid) != self.uid || belongs_to(pid, &stat, roots) {
+            return;
+        }
+        match self.candidates.get(&pid).map(|candidate| &candidate.verdict) {
+            Some(Verdict::Yes(_)) if stat.dead => found.zombies = true,
+            Some(Verdict::Yes(why)) => found.live.push(Live { pid, stat, why: why.clone() }),
+            Some(Verdict::Unsure(reason)) if !stat.dead => found.unknown = Some(reason.clone()),
+            _ => {}
+        }
+    }
+
+    /// Whether the candidate is still the process that was judged; if not, it is judged again.
+    fn still_meant(&mut self, pid: u32, stat: &Stat) -> bool {
+        let now = (stat.started, stat.comm.clone());
+        let Some(candidate) = self.candidates.get_mut(&pid) else { return false };
+        if candidate.seen.as_ref() == Some(&now) {
+            return true;
+        }
+        if candidate.seen.is_some() {
+            let mut table = self.shared.processes();
+            candidate.verdict = judge(&self.entry.matcher, pid, table.read_again(pid));
+        }
+        candidate.seen = Some(now);
+        candidate.verdict != Verdict::No && !is_own(pid)
+    }
+}
+
+/// The process id in the file; `None` if there is no file.
+fn read_pidfile(path: &Path) -> Result<Option<u32>, String> {
+    let bad = |what: &str| format!("{} {what}", path.display());
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_file() => return Err(bad("is not a regular file")),
+        Ok(meta) if meta.len() > 64 => return Err(bad("is too long for a process id")),
+        Ok(_) => {}
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(bad(&format!("cannot be read: {}", reason::plain(&error)))),
+    }
+    match fs::read_to_string(path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(0) | Err(_) => Err(bad("holds no process id")),
+            Ok(pid) => Ok(Some(pid)),
+        },
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(bad(&format!("cannot be read: {}", reason::plain(&error)))),
+    }
+}
+
+fn judge(matcher: &ProcessMatch, pid: u32, info: &Info) -> Verdict {
+    let yes = |hit: bool, why: &dyn Fn() -> String| if hit { Verdict::Yes(why()) } else { Verdict::No };
+    match matcher {
+        ProcessMatch::Command(name) => {
+            let by_comm = info.comm == *name;
+            // A longer name is cut in comm; a kernel thread or zombie has nothing else.
+            let by_cut = name.len() > COMM_BYTES && info.line.is_empty() && name.as_bytes().get(..COMM_BYTES) == Some(info.comm.as_bytes());
+            match (by_comm || by_cut, info.argv0 == *name) {
+                (true, _) => Verdict::Yes(format!("its name is {}", info.comm)),
+                (false, true) => Verdict::Yes(format!("its first argument is {name}")),
+                (false, false) => Verdict::No,
+            }
+        }
+        ProcessMatch::Pattern(pattern) => yes(pattern.is_match(&info.line), &|| format!("/{pattern}/ matches its command line")),
+        ProcessMatch::Unit(unit) => yes(host::units(pid).contains(unit), &|| format!("it is in the control group of {unit}")),
+        ProcessMatch::Exe(path) => judge_exe(path, pid, info),
+        ProcessMatch::Pidfile(_) => Verdict::No,
+    }
+}
+
+fn judge_exe(path: &Path, pid: u32, info: &Info) -> Verdict {
+    match host::exe(pid) {
+        Ok(Some(exe)) if exe == path => Verdict::Yes(format!("its executable is {}", path.display())),
+        // The entry may name a link: /usr/bin/python3.
+        Ok(Some(exe)) if exe.file_name().is_some() && fs::canonicalize(path).is_ok_and(|real| real == exe) => {
+            Verdict::Yes(format!("its executable is {}, which {} leads to", exe.display(), path.display()))
+        }
+        Ok(_) => Verdict::No,
+        Err(error) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let alike = info.argv0 == name || name.as_bytes().iter().take(COMM_BYTES).eq(info.comm.as_bytes());
+            let reason = || format!("cannot read the executable of process {pid}: {}", reason::plain(&error));
+            if alike && !info.line.is_empty() { Verdict::Unsure(reason()) } else { Verdict::No }
+        }
+    }
+}
+
+/// Whether the process is the agent, another run of the agent's program, or a wrapper that started this one.
+fn is_own(pid: u32) -> bool {
+    static OWN: OnceLock<(Option<PathBuf>, Vec<u32>)> = OnceLock::new();
+    let (own_exe, own) = OWN.get_or_init(|| (host::exe(std::process::id()).ok().flatten(), own_wrappers()));
+    own.contains(&pid) || own_exe.is_some() && host::exe(pid).ok().flatten() == *own_exe
+}
+
+/// This process, and those above it whose command line holds its own: `sudo autoheal …`, `sh -c 'autoheal …'`.
+fn own_wrappers() -> Vec<u32> {
+    let mut pid = std::process::id();
+    let mut wrappers = vec![pid];
+    let own = process_table::read(pid);
+    let own_words = own.line.find(' ').map_or(own.argv0.clone(), |blank| format!("{}{}", own.argv0, &own.line[blank..]));
+    while let Ok(Some(stat)) = host::stat(pid) {
+        pid = stat.parent;
+        if pid <= 1 || wrappers.len() > 64 {
+            break;
+        }
+        if process_table::read(pid).line.contains(&own_words) {
+            wrappers.push(pid);
+        }
+    }
+    wrappers
+}
+
+/// Whether the process belongs to one of these roots: by descent, session or process group.
+fn belongs_to(pid: u32, stat: &Stat, roots: &[u32]) -> bool {
+    if roots.is_empty() {
+        return false;
+    }
+    let among = |id: u32| roots.contains(&id);
+    if among(pid) || among(stat.session) || among(stat.group) {
+        return true;
+    }
+    let mut parent = stat.parent;
+    for _ in 0..64 {
+        if among(parent) {
+            return true;
+        }
+        match host::stat(parent) {
+            Ok(Some(above)) if above.parent > 1 => parent = above.parent,
+            _ => return false,
+        }
+    }
+    false
+}

@@ -1,0 +1,85 @@
+//! What the collectors share, so that nothing is read twice in one turn of the schedule.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::Exclusions;
+use super::mounts::Mounts;
+use super::process_table::Table;
+use super::tls::Trust;
+
+/// Handle on the shared state; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    turn: AtomicU64,
+    processes: Mutex<Table>,
+    mounts: Mutex<Option<(u64, Arc<Mounts>)>>,
+    agents: Mutex<HashMap<(Trust, bool), ureq::Agent>>,
+    exclusions: Exclusions,
+}
+
+impl Shared {
+    pub(crate) fn new(exclusions: Exclusions) -> Self {
+        Self(Arc::new(Inner {
+            turn: AtomicU64::new(1),
+            processes: Mutex::default(),
+            mounts: Mutex::default(),
+            agents: Mutex::default(),
+            exclusions,
+        }))
+    }
+
+    /// A new turn begins: what is shared is read anew when it is next needed. A fresh measurement begins with one.
+    pub(crate) fn next_turn(&self) {
+        self.0.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn turn(&self) -> u64 {
+        self.0.turn.load(Ordering::Relaxed)
+    }
+
+    /// The processes of the host, looked up at most once a turn.
+    pub(crate) fn processes(&self) -> MutexGuard<'_, Table> {
+        let mut table = self.0.processes.lock().unwrap_or_else(PoisonError::into_inner);
+        table.refresh(self.turn());
+        table
+    }
+
+    /// The mounted file systems, read at most once a turn. None at all if they cannot be read.
+    pub(crate) fn mounts(&self) -> Arc<Mounts> {
+        let turn = self.turn();
+        let mut cached = self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*cached {
+            Some((read, mounts)) if *read == turn => Arc::clone(mounts),
+            _ => {
+                let mounts = Arc::new(Mounts::read());
+                *cached = Some((turn, Arc::clone(&mounts)));
+                mounts
+            }
+        }
+    }
+
+    /// The HTTP agent for this kind of trust; with `keep_alive` connections are used again. TLS roots are built once for each.
+    ///
+    /// # Errors
+    /// When the file of the roots cannot be used; the message names it.
+    pub(crate) fn agent(&self, trust: &Trust, keep_alive: bool) -> Result<ureq::Agent, String> {
+        let mut agents = self.0.agents.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(agent) = agents.get(&(trust.clone(), keep_alive)) {
+            return Ok(agent.clone());
+        }
+        let agent = super::latency::agent(trust, keep_alive)?;
+        // An agent with an older version of the same file is of no use any more.
+        agents.retain(|(other, _), _| !other.is_older_version_of(trust));
+        agents.insert((trust.clone(), keep_alive), agent.clone());
+        Ok(agent)
+    }
+
+    pub(crate) fn exclusions(&self) -> &Exclusions {
+        &self.0.exclusions
+    }
+}
