@@ -9,7 +9,7 @@ use jiff::Timestamp;
 /// The *running* clock stands still while the machine sleeps: deadlines of actions and of measurements are on it, so that a
 /// resume does not kill what is running. The *boot* clock goes on in a sleep: cooldowns and approvals count on it. *Wall*
 /// time may jump; it is only for people and for records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment {
     /// Time since some fixed point, without the time that the machine slept.
     pub running: Duration,

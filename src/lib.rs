@@ -1,4 +1,5 @@
 //! autoheal (this page is written at the end of the first issue)
+pub mod cli;
 pub mod clock;
 pub mod collect;
 pub mod config;
