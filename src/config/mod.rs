@@ -1,16 +1,47 @@
 //! The two files: from text to a [`Config`], or to every problem at once.
+//!
+//! A file is read ([`source`]), parsed into a tree with places ([`document`]), given its shape (`raw_*`, on [`node`]), and checked
+//! for its meaning ([`semantic`]: labels, placeholders, the guard). [`remarks`] adds what is legal but probably not meant.
 
+mod condition;
+mod document;
+mod expression;
+mod locate;
+mod node;
+pub mod placeholder;
 pub mod playbook;
 pub mod problem;
+mod raw_action;
+mod raw_channel;
+mod raw_later;
+mod raw_playbooks;
+mod raw_settings;
+mod raw_watch;
+pub mod reload;
+mod remarks;
+mod render;
+mod semantic;
 pub mod settings;
+mod shape;
+pub mod source;
+mod token;
+mod trust;
+pub mod watched;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::heal::guard::Policy;
+use document::Document;
+use node::Cx;
 use playbook::Playbook;
-use problem::Problem;
+use problem::{Level, Problem, place};
 use settings::Settings;
+use source::{Source, Sources, Text, Texts};
+
+pub use locate::{Location, Places};
+pub use render::{render, visible};
+pub use trust::Trust;
 
 /// The configuration in force: both files, checked together, and the guard's rules compiled from them.
 #[derive(Clone, Debug)]
@@ -35,3 +66,218 @@ pub struct Origin {
     /// The directory holds no settings: the embedded ones are in force, hence dry run.
     pub built_in_settings: bool,
 }
+
+/// What a load came to, with the texts that its problems and remarks are about.
+#[derive(Debug)]
+pub struct Loaded {
+    /// For [`render`]. The text of a file that could not be read is empty.
+    pub texts: Texts,
+    /// The configuration, or every problem (warnings included).
+    pub result: Result<Config, Vec<Problem>>,
+}
+
+/// Reads and checks the files of a location.
+#[must_use]
+pub fn load(location: &Location) -> Loaded {
+    let halves = Halves::read(&location.sources(), location.trust);
+    let mut loaded = halves.judge(location.dir.clone());
+    match &mut loaded.result {
+        Ok(config) => config.remarks.splice(0..0, location.remarks.iter().cloned()),
+        Err(problems) => problems.splice(0..0, location.remarks.iter().cloned()),
+    };
+    loaded
+}
+
+/// Reads and checks two files that were named.
+#[must_use]
+pub fn load_sources(sources: &Sources, dir: Option<PathBuf>, trust: Trust) -> Loaded {
+    Halves::read(sources, trust).judge(dir)
+}
+
+/// One file as it was read: its text and warnings about who can write it, or why it could not be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Half {
+    source: Source,
+    read: Result<(Text, Vec<Problem>), Box<Problem>>,
+}
+
+impl Half {
+    fn read(source: &Source, built_in: fn() -> Text, trust: Trust) -> Self {
+        let read = match source {
+            Source::BuiltIn => Ok((built_in(), Vec::new())),
+            Source::File(path) => source::read(path, trust),
+        };
+        Self { source: source.clone(), read }
+    }
+
+    fn text(&self) -> Text {
+        match &self.read {
+            Ok((text, _)) => text.clone(),
+            Err(problem) => Text::new(problem.file.clone(), ""),
+        }
+    }
+}
+
+/// Both files as they were read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Halves {
+    playbooks: Half,
+    settings: Half,
+}
+
+impl Halves {
+    fn read(sources: &Sources, trust: Trust) -> Self {
+        Self {
+            playbooks: Half::read(&sources.playbooks, source::shipped_playbooks, trust),
+            settings: Half::read(&sources.settings, source::shipped_settings, trust),
+        }
+    }
+
+    fn judge(&self, dir: Option<PathBuf>) -> Loaded {
+        let texts = Texts { playbooks: self.playbooks.text(), settings: self.settings.text() };
+        let mut early = Vec::new();
+        for half in [&self.playbooks, &self.settings] {
+            match &half.read {
+                Ok((_, warnings)) => early.extend(warnings.iter().cloned()),
+                Err(problem) => early.push((**problem).clone()),
+            }
+        }
+        let result = if self.playbooks.read.is_ok() && self.settings.read.is_ok() {
+            parse(&texts.playbooks, &texts.settings)
+        } else {
+            // What can be said about the other file is said all the same.
+            Err([self.playbooks_alone(), self.settings_alone()].concat())
+        };
+        let built_in_settings = dir.is_some() && self.settings.source == Source::BuiltIn;
+        let result = match result {
+            Ok(config) => {
+                let remarks = early.into_iter().chain(config.remarks).collect();
+                Ok(Config { origin: Origin { dir, built_in_settings }, remarks, ..config })
+            }
+            Err(problems) => Err(early.into_iter().chain(problems).collect()),
+        };
+        Loaded { texts, result }
+    }
+
+    /// Whether the playbooks cannot be loaded with any settings.
+    fn playbooks_are_bad(&self) -> bool {
+        self.playbooks.read.is_err() || has_errors(&self.playbooks_alone())
+    }
+
+    /// Whether the settings cannot be loaded with any playbooks.
+    fn settings_are_bad(&self) -> bool {
+        self.settings.read.is_err() || has_errors(&self.settings_alone())
+    }
+
+    /// Problems of the playbooks that no settings can cure.
+    fn playbooks_alone(&self) -> Vec<Problem> {
+        if self.playbooks.read.is_err() { Vec::new() } else { Parsed::playbooks(&self.playbooks.text()).into_problems() }
+    }
+
+    /// Problems of the settings that no playbooks can cure.
+    fn settings_alone(&self) -> Vec<Problem> {
+        if self.settings.read.is_err() { Vec::new() } else { Parsed::settings(&self.settings.text()).into_problems() }
+    }
+}
+
+fn has_errors(problems: &[Problem]) -> bool {
+    problems.iter().any(|problem| problem.severity == Level::Error)
+}
+
+/// A file by itself.
+struct Parsed<'t, T> {
+    document: Option<Document<'t>>,
+    value: Option<T>,
+    problems: Vec<Problem>,
+}
+
+impl<'t, T> Parsed<'t, T> {
+    fn new(text: &'t Text, read: impl FnOnce(&Document<'t>, &mut Cx<'t>) -> Option<T>) -> Self {
+        match Document::open(text) {
+            Ok(document) => {
+                let mut cx = Cx::new(text);
+                let value = read(&document, &mut cx);
+                Self { document: Some(document), value, problems: cx.problems }
+            }
+            Err(problem) => Self { document: None, value: None, problems: vec![*problem] },
+        }
+    }
+
+    fn into_problems(mut self) -> Vec<Problem> {
+        if let Some(document) = &self.document {
+            place(&document.text.text, &mut self.problems);
+        }
+        self.problems
+    }
+}
+
+impl<'t> Parsed<'t, Vec<Playbook>> {
+    fn playbooks(text: &'t Text) -> Self {
+        Self::new(text, |document, cx| {
+            let playbooks = raw_playbooks::read(&document.root, cx);
+            for playbook in &playbooks {
+                semantic::labels(document, playbook, &mut cx.problems);
+            }
+            Some(playbooks)
+        })
+    }
+}
+
+impl<'t> Parsed<'t, (Settings, Policy)> {
+    fn settings(text: &'t Text) -> Self {
+        Self::new(text, |document, cx| {
+            let settings = raw_settings::read(&document.root, cx)?;
+            let (policy, found) = Policy::compile(&settings);
+            cx.problems.extend(semantic::rules(document, found));
+            for (path, draft) in remarks::settings(&settings) {
+                let span = document.span_of(&path);
+                cx.problems.push(draft.at(&document.text.file, &path, span));
+            }
+            Some((settings, policy))
+        })
+    }
+}
+
+/// Checks both texts together. Needs no files.
+///
+/// # Errors
+/// Every problem of both, if one of them is an error; else warnings and notes are the configuration's remarks.
+pub fn parse(playbooks: &Text, settings: &Text) -> Result<Config, Vec<Problem>> {
+    let mut rules = Parsed::settings(settings);
+    let mut books = Parsed::playbooks(playbooks);
+    if let (Some(document), Some(list), Some((settings, policy))) = (&books.document, &books.value, &rules.value) {
+        let reviews = semantic::guard(document, list, policy, settings, &mut books.problems);
+        for (path, draft) in list.iter().flat_map(|playbook| remarks::playbook(playbook, settings, &reviews)) {
+            books.problems.push(draft.at(&document.text.file, &path, document.head_of(&path)));
+        }
+    }
+    let (list, compiled) = (books.value.take(), rules.value.take());
+    let problems = [books.into_problems(), rules.into_problems()].concat();
+    match (list, compiled) {
+        (Some(list), Some((settings, policy))) if !has_errors(&problems) => Ok(Config {
+            settings: Arc::new(settings),
+            playbooks: list.into_iter().map(Arc::new).collect(),
+            policy: Arc::new(policy),
+            remarks: problems,
+            origin: Origin { dir: None, built_in_settings: false },
+        }),
+        _ => Err(problems),
+    }
+}
+
+/// Checks settings by themselves.
+///
+/// # Errors
+/// Every problem, if one of them is an error.
+pub fn parse_settings(text: &Text) -> Result<Settings, Vec<Problem>> {
+    let mut parsed = Parsed::settings(text);
+    let value = parsed.value.take();
+    let problems = parsed.into_problems();
+    match value {
+        Some((settings, _)) if !has_errors(&problems) => Ok(settings),
+        _ => Err(problems),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -123,7 +123,7 @@ pub struct Pattern {
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
-        self.text == other.text
+        self.text == other.text && self.is_glob() == other.is_glob()
     }
 }
 
@@ -140,6 +140,12 @@ impl Pattern {
             None
         };
         Ok(Self { text: text.to_owned(), glob })
+    }
+
+    /// Exactly this text, whatever characters it has.
+    #[must_use]
+    pub fn exact(text: &str) -> Self {
+        Self { text: text.to_owned(), glob: None }
     }
 
     /// As it was written.
@@ -305,7 +311,9 @@ impl fmt::Display for Selector {
             .0
             .iter()
             .map(|test| {
-                let texts: Vec<&str> = test.patterns.iter().map(Pattern::text).collect();
+                // What the expression language escapes in text; `|` separates the patterns.
+                let escaped = |pattern: &Pattern| pattern.text.replace('\\', "\\\\").replace('"', "\\\"").replace('|', "\\|");
+                let texts: Vec<String> = test.patterns.iter().map(escaped).collect();
                 let glob = test.patterns.iter().any(Pattern::is_glob) || test.patterns.len() > 1;
                 let operator = match (test.negated, glob) {
                     (true, false) => "!=",

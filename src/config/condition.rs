@@ -1,0 +1,286 @@
+//! The three spellings of a condition (comparison, combination, expression) and the rules that all three obey.
+
+use jsonc_parser::ast::Value;
+
+use super::document::span;
+use super::expression;
+use super::node::{Cx, Entries, Fields, FromNode};
+use super::problem::Draft;
+use super::shape::Seconds;
+use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
+use crate::metric::{self, METRICS, Metric, Values};
+
+/// Metrics of the specification that this version does not measure yet.
+const LATER: &[&str] = &["unit_status", "check_status", "check_value"];
+
+impl FromNode for Condition {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        match node {
+            Value::StringLit(literal) => match expression::parse(&literal.value) {
+                Ok(condition) => Some(condition),
+                Err(faults) => {
+                    faults.into_iter().for_each(|(part, draft)| cx.report_inside(node, &part, draft));
+                    None
+                }
+            },
+            Value::Object(_) => {
+                let mut fields = Fields::open(node, cx)?;
+                let condition = read(&mut fields);
+                fields.close();
+                condition
+            }
+            _ => cx.expected("a condition: an object, or text such as \"disk_usage > 90\"", node),
+        }
+    }
+}
+
+/// Reads the keys of a condition from an object that may have more (`verify` has).
+pub(crate) fn read(fields: &mut Fields<'_, '_, '_>) -> Option<Condition> {
+    let metric = fields.get::<Option<Known>>("metric");
+    let operator = fields.get::<Option<Operator>>("operator");
+    let threshold = fields.get::<Option<f64>>("threshold");
+    let value = fields.get::<Option<Operand>>("value");
+    let selector = fields.get::<Option<Selector>>("where");
+    let all = fields.get::<Option<Parts>>("all");
+    let any = fields.get::<Option<Parts>>("any");
+    let not = fields.get::<Option<Condition>>("not");
+    let hold_for = fields.get::<Option<Seconds>>("for_seconds");
+
+    let combinations: Vec<&str> = ["all", "any", "not"].into_iter().filter(|key| fields.has(key)).collect();
+    let comparison = ["metric", "operator", "threshold", "value", "where"].into_iter().find(|key| fields.has(key));
+    let extra = if combinations.is_empty() { None } else { combinations.get(1).copied().or(comparison) };
+    if let Some(extra) = extra {
+        let message =
+            format!("{:?} and {extra:?} cannot stand together: a condition is one comparison or one combination", combinations[0]);
+        fields.report(extra, Draft::error("bad_condition", message));
+        return None;
+    }
+    let test = match combinations.first() {
+        Some(&"all") => Test::All(all??.0),
+        Some(&"any") => Test::Any(any??.0),
+        Some(_) => Test::Not(Box::new(not??)),
+        None => {
+            ["metric", "operator"].into_iter().for_each(|key| fields.require(key));
+            let operand = operand(fields, threshold, value);
+            Test::Compare(compare(fields, metric??.0, operator??, operand?, selector?.unwrap_or_default())?)
+        }
+    };
+    let hold_for = hold_for?.map(|seconds| seconds.0).unwrap_or_default();
+    Some(simplified(Condition { test, hold_for }))
+}
+
+/// Exactly one of `threshold` and `value`.
+fn operand(fields: &mut Fields<'_, '_, '_>, threshold: Option<Option<f64>>, value: Option<Option<Operand>>) -> Option<Operand> {
+    match (fields.has("threshold"), fields.has("value")) {
+        (true, false) => threshold?.map(Operand::Number),
+        (false, true) => value?,
+        (true, true) => {
+            fields.report("value", Draft::error("bad_condition", "\"threshold\" and \"value\" cannot stand together: give one of them"));
+            None
+        }
+        (false, false) => {
+            fields.require("threshold");
+            None
+        }
+    }
+}
+
+fn compare(
+    fields: &mut Fields<'_, '_, '_>,
+    metric: &'static Metric,
+    operator: Operator,
+    operand: Operand,
+    selector: Selector,
+) -> Option<Comparison> {
+    let mut good = true;
+    if let Err((part, draft)) = fits(metric, operator, &operand) {
+        let key = match part {
+            Part::Operator => "operator",
+            Part::Operand if fields.has("value") => "value",
+            Part::Operand => "threshold",
+        };
+        fields.report(key, draft);
+        good = false;
+    }
+    for test in &selector.0 {
+        if let Err(draft) = known_label(metric, &test.label) {
+            fields.report("where", draft);
+            good = false;
+        }
+    }
+    good.then_some(Comparison { metric, operator, operand, selector })
+}
+
+/// A combination of one is that one; the time of both adds up only if one of them has none.
+pub(crate) fn simplified(condition: Condition) -> Condition {
+    match condition.test {
+        Test::All(mut parts) | Test::Any(mut parts) if parts.len() == 1 => {
+            let part = parts.remove(0);
+            match (part.hold_for.is_zero(), condition.hold_for.is_zero()) {
+                (true, _) => Condition { hold_for: condition.hold_for, ..part },
+                (_, true) => part,
+                _ => Condition { test: Test::All(vec![part]), hold_for: condition.hold_for },
+            }
+        }
+        test => Condition { test, ..condition },
+    }
+}
+
+/// The list below `all` or `any`.
+struct Parts(Vec<Condition>);
+
+impl FromNode for Parts {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let parts = Vec::<Condition>::from_node(node, cx)?;
+        if parts.is_empty() {
+            return cx.invalid("empty_list", "a combination needs at least one condition", node);
+        }
+        Some(Self(parts))
+    }
+}
+
+/// A metric that exists.
+struct Known(&'static Metric);
+
+impl FromNode for Known {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let name = String::from_node(node, cx)?;
+        match known_metric(&name) {
+            Ok(metric) => Some(Self(metric)),
+            Err(draft) => cx.report(span(node), draft),
+        }
+    }
+}
+
+impl FromNode for Operator {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let symbol = String::from_node(node, cx)?;
+        let found = Self::ALL.into_iter().find(|operator| operator.symbol() == symbol);
+        if found.is_some() {
+            return found;
+        }
+        let allowed = Self::ALL.map(Self::symbol);
+        let draft = Draft::error("unknown_operator", format!("{symbol:?} is no operator")).found(&symbol).allowed(allowed);
+        cx.report(span(node), draft.suggest_if((symbol == "=").then_some("did you mean \"==\"?")))
+    }
+}
+
+impl FromNode for Operand {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        match node {
+            Value::StringLit(literal) => Some(Self::Text(literal.value.to_string())),
+            Value::NumberLit(_) => f64::from_node(node, cx).map(Self::Number),
+            _ => cx.expected("a number or a word", node),
+        }
+    }
+}
+
+impl FromNode for Selector {
+    /// Labels by exact text, glob, or a list of these.
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let labels = Entries::<Patterns>::from_node(node, cx)?;
+        Some(Self(labels.0.into_iter().map(|(label, patterns)| LabelTest { label, negated: false, patterns: patterns.0 }).collect()))
+    }
+}
+
+struct Patterns(Vec<Pattern>);
+
+impl FromNode for Patterns {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let patterns = match node {
+            Value::Array(_) => Vec::<Pattern>::from_node(node, cx)?,
+            Value::StringLit(_) => vec![Pattern::from_node(node, cx)?],
+            _ => return cx.expected("text or a list of texts", node),
+        };
+        if patterns.is_empty() {
+            return cx.invalid("empty_list", "an empty list matches no target", node);
+        }
+        Some(Self(patterns))
+    }
+}
+
+impl FromNode for Pattern {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let text = String::from_node(node, cx)?;
+        match Self::new(&text) {
+            Ok(pattern) => Some(pattern),
+            Err(reason) => cx.invalid("bad_pattern", format!("not a glob: {reason}"), node),
+        }
+    }
+}
+
+/// The metric of that name.
+pub(crate) fn known_metric(name: &str) -> Result<&'static Metric, Draft> {
+    if let Some(metric) = metric::find(name) {
+        return Ok(metric);
+    }
+    let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+    let message =
+        if LATER.contains(&name) { format!("{name} is not measured in this version") } else { format!("no metric is called {name:?}") };
+    Err(Draft::error("unknown_metric", message).words(name, &names))
+}
+
+/// Whether the metric has that label.
+pub(crate) fn known_label(metric: &Metric, name: &str) -> Result<(), Draft> {
+    let labels: Vec<&str> = metric.identity.iter().chain(metric.facts).copied().collect();
+    if labels.contains(&name) {
+        return Ok(());
+    }
+    Err(Draft::error("unknown_label", format!("{} has no label {name:?}", metric.name)).words(name, &labels))
+}
+
+/// The part of a comparison that is wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Part {
+    Operator,
+    Operand,
+}
+
+/// Whether numbers meet numbers and words meet words.
+pub(crate) fn fits(metric: &Metric, operator: Operator, operand: &Operand) -> Result<(), (Part, Draft)> {
+    let error = |message: String| Draft::error("wrong_type", message);
+    match (metric.values, operand) {
+        (Values::Number(_), Operand::Number(_)) => Ok(()),
+        (Values::Number(_), Operand::Text(text)) => {
+            Err((Part::Operand, error(format!("{} is a number and cannot be compared with {text:?}", metric.name)).found(text)))
+        }
+        (Values::Words(words), Operand::Number(number)) => {
+            let draft = error(format!("{} is a word: give \"value\" with one of {}", metric.name, words.join(", ")));
+            Err((Part::Operand, draft.found(number.to_string()).allowed(words.iter().copied())))
+        }
+        (Values::Words(_), Operand::Text(_)) if !matches!(operator, Operator::Equal | Operator::NotEqual) => {
+            let draft = Draft::error("unknown_operator", format!("{} is a word: only == and != compare words", metric.name));
+            Err((Part::Operator, draft.found(operator.symbol()).allowed(["==", "!="])))
+        }
+        (Values::Words(words), Operand::Text(text)) if !words.contains(&text.as_str()) => {
+            let draft = Draft::error("unknown_word", format!("{} is never {text:?}; it is one of {}", metric.name, words.join(", ")));
+            Err((Part::Operand, draft.words(text, words)))
+        }
+        (Values::Words(_), Operand::Text(_)) => Ok(()),
+    }
+}
+
+/// The metrics of one condition join on their identity labels: two sets are equal, or one contains the other.
+pub(crate) fn joinable(condition: &Condition) -> Result<(), Draft> {
+    let metrics: Vec<&Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
+    for (index, one) in metrics.iter().enumerate() {
+        for other in &metrics[..index] {
+            if !within(one, other) && !within(other, one) {
+                let message = format!(
+                    "{} (of a {}) and {} (of a {}) cannot be joined: they have different labels",
+                    other.name,
+                    other.identity.join(", "),
+                    one.name,
+                    one.identity.join(", ")
+                );
+                return Err(Draft::error("bad_join", message).suggest("write two playbooks"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether every identity label of `part` is one of `whole`.
+pub(crate) fn within(part: &Metric, whole: &Metric) -> bool {
+    part.identity.iter().all(|label| whole.identity.contains(label))
+}

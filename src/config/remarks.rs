@@ -1,0 +1,210 @@
+//! Warnings and notes: legal things that are probably not meant.
+
+use std::path::Path;
+
+use super::document::{push_key, top};
+use super::placeholder;
+use super::playbook::{Action, ActionKind, Playbook, Strategy};
+use super::problem::Draft;
+use super::semantic::Reviews;
+use super::settings::Settings;
+use super::watched::{concerned, entries};
+use crate::clock::in_words;
+use crate::detect::condition::{Comparison, Operand, Test};
+use crate::metric::Values;
+use crate::sample::Value;
+
+/// A remark and its path.
+pub(crate) type Remark = (String, Draft);
+
+/// Remarks about a playbook.
+pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Reviews) -> Vec<Remark> {
+    let path = top(&playbook.id);
+    let mut found = Vec::new();
+    found.extend(no_target(playbook, settings).map(|draft| (path.clone(), draft)));
+    found.extend(weak_verify(playbook).map(|draft| (format!("{path}.verify"), draft)));
+    found.extend(late_retry(playbook).map(|draft| (format!("{path}.verify.retry_interval_seconds"), draft)));
+    if !playbook.repeat.is_zero() && !playbook.actions.is_empty() {
+        let draft = Draft::warning("no_effect", "only a playbook without actions repeats its message");
+        found.push((format!("{path}.repeat_seconds"), draft));
+    }
+    for action in &playbook.actions {
+        found.extend(missing_program(action, reviews).map(|draft| (action.path.clone(), draft)));
+        found.extend(unknown_name(action, settings));
+        found.extend(secrets(action));
+        if action.retry_count.is_some() && playbook.strategy == Strategy::All {
+            let draft = Draft::warning("no_effect", "only a rung of a ladder has a verification of its own");
+            found.push((format!("{}.retry_count", action.path), draft.suggest("write \"strategy\": \"ladder\"")));
+        }
+    }
+    found
+}
+
+fn no_target(playbook: &Playbook, settings: &Settings) -> Option<Draft> {
+    let leading = playbook.condition.leading();
+    if !playbook.enabled || !concerned(settings, &playbook.condition).is_empty() {
+        return None;
+    }
+    let key = leading.metric.kind.settings_key();
+    let message = if entries(settings, leading.metric.kind).is_empty() {
+        format!("it cannot fire yet: {key} in the settings names nothing")
+    } else {
+        format!("it cannot fire yet: nothing in {key} of the settings has the labels {}", leading.selector)
+    };
+    Some(Draft::note("no_target", message))
+}
+
+/// A verification that may hold while the condition still does proves nothing.
+fn weak_verify(playbook: &Playbook) -> Option<Draft> {
+    let verify = playbook.verify.as_ref()?;
+    let (Test::Compare(condition), Test::Compare(proof)) = (&playbook.condition.test, &verify.condition.test) else { return None };
+    if condition.metric != proof.metric || condition.selector != proof.selector {
+        return None;
+    }
+    let witness = witnesses(condition, proof).into_iter().find(|value| condition.holds(value) && proof.holds(value))?;
+    let message = format!("the verification is weaker than the condition: at {witness} both {proof} and {condition} hold");
+    Some(Draft::warning("weak_verify", message))
+}
+
+/// Values among which there is one that satisfies both comparisons if any value does.
+fn witnesses(condition: &Comparison, proof: &Comparison) -> Vec<Value> {
+    match (&condition.operand, &proof.operand) {
+        (Operand::Number(one), Operand::Number(other)) => {
+            let numbers = [(one + other) / 2.0, *one, *other, one.min(*other) - 1.0, one.max(*other) + 1.0];
+            numbers.into_iter().map(Value::Number).chain([Value::Infinite]).collect()
+        }
+        _ => match condition.metric.values {
+            Values::Words(words) => words.iter().map(|word| Value::Text((*word).into())).collect(),
+            Values::Number(_) => Vec::new(),
+        },
+    }
+}
+
+fn late_retry(playbook: &Playbook) -> Option<Draft> {
+    let (count, interval) = playbook.retries();
+    let late = count > 0 && !playbook.cooldown.is_zero() && interval > playbook.cooldown;
+    late.then(|| {
+        let message = format!("checks {} apart are longer than the cooldown of {}", in_words(interval), in_words(playbook.cooldown));
+        Draft::warning("retry_longer_than_cooldown", message)
+    })
+}
+
+fn missing_program(action: &Action, reviews: &Reviews) -> Option<Draft> {
+    let program = reviews.get(&action.path)?.missing_program.as_ref()?;
+    if action.skip_if_missing {
+        return Some(
+            Draft::note("program_missing", format!("{program} is not on command_path: the action will be skipped")).found(program),
+        );
+    }
+    Some(Draft::warning("program_missing", format!("program not found on command_path: {program}")).found(program))
+}
+
+/// Names without placeholders that nothing here has.
+fn unknown_name(action: &Action, settings: &Settings) -> Option<Remark> {
+    let processes = &settings.watch.processes;
+    match &action.kind {
+        ActionKind::Service { service, .. } if placeholder::find(service).is_empty() => {
+            let known = settings.services.contains_key(service)
+                || processes.iter().any(|process| process.name == *service || process.service.as_ref() == Some(service))
+                || unit_exists(service);
+            let message = format!("neither the settings nor this host know a service {service:?}");
+            (!known).then(|| (format!("{}.service", action.path), Draft::warning("unknown_service", message).found(service)))
+        }
+        ActionKind::SignalProcess { process, .. } if placeholder::find(process).is_empty() => {
+            let names: Vec<&str> = processes.iter().map(|process| process.name.as_str()).collect();
+            let message = format!("no entry of watch.processes is called {process:?}");
+            let draft = Draft::warning("unknown_process", message).words(process, &names);
+            (!names.contains(&process.as_str())).then(|| (format!("{}.process", action.path), draft))
+        }
+        _ => None,
+    }
+}
+
+/// Whether a service manager's directories hold a file for it. Where none of them exists, nothing can be said.
+fn unit_exists(service: &str) -> bool {
+    const DIRECTORIES: &[&str] = &[
+        "/etc/systemd/system",
+        "/run/systemd/system",
+        "/usr/local/lib/systemd/system",
+        "/usr/lib/systemd/system",
+        "/lib/systemd/system",
+        "/run/systemd/generator",
+    ];
+    let here: Vec<&Path> = DIRECTORIES.iter().map(Path::new).filter(|dir| dir.is_dir()).collect();
+    let unit = if service.ends_with(".service") { service.to_owned() } else { format!("{service}.service") };
+    let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
+    let exists = |name: &str| !name.contains('/') && here.iter().any(|dir| dir.join(name).symlink_metadata().is_ok());
+    here.is_empty() || exists(&unit) || template.is_some_and(|template| exists(&template))
+}
+
+fn secrets(action: &Action) -> Vec<Remark> {
+    let ActionKind::Http { url, headers, .. } = &action.kind else { return Vec::new() };
+    let mut found: Vec<Remark> = Vec::new();
+    for name in secret_headers(headers) {
+        let mut path = format!("{}.headers", action.path);
+        push_key(&mut path, name);
+        found.push((path, secret(&format!("the header {name}"))));
+    }
+    if is_secret_url(url) {
+        found.push((format!("{}.url", action.path), secret("this address")));
+    }
+    found
+}
+
+/// Remarks about the settings' own secrets.
+pub(crate) fn settings(settings: &Settings) -> Vec<Remark> {
+    let mut found: Vec<Remark> = Vec::new();
+    for (index, endpoint) in settings.watch.endpoints.iter().enumerate() {
+        let path = format!("$.watch.endpoints[{index}]");
+        for name in secret_headers(&endpoint.headers) {
+            let mut path = format!("{path}.headers");
+            push_key(&mut path, name);
+            found.push((path, secret(&format!("the header {name}"))));
+        }
+        if is_secret_url(&endpoint.url) {
+            found.push((format!("{path}.url"), secret("this address")));
+        }
+    }
+    found
+}
+
+fn secret(what: &str) -> Draft {
+    Draft::warning("secret_in_file", format!("{what} looks like a secret; whoever can read this file can use it"))
+}
+
+fn secret_headers(headers: &[(String, String)]) -> impl Iterator<Item = &str> {
+    const PARTS: &[&str] = &["authorization", "cookie", "token", "secret", "password", "api-key", "apikey"];
+    headers.iter().map(|(name, _)| name.as_str()).filter(|name| {
+        let name = name.to_ascii_lowercase();
+        PARTS.iter().any(|part| name.contains(part))
+    })
+}
+
+fn is_secret_url(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let query = rest.split_once('?').map_or("", |(_, query)| query).to_ascii_lowercase();
+    let names = query.split('&').filter_map(|pair| pair.split_once('=').map(|(name, _)| name));
+    let named = names.into_iter().any(|name| ["token", "key", "api_key", "apikey", "secret", "password"].contains(&name));
+    named || authority.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_recognised_by_their_names() {
+        for (url, expected) in [
+            ("http://h/", false),
+            ("http://h/?monkey=1", false),
+            ("http://h/?a=b&token=c", true),
+            ("http://u:p@h/", true),
+            ("http://u@h/a:b", false),
+        ] {
+            assert_eq!(is_secret_url(url), expected, "{url}");
+        }
+        let headers = [("X-Probe".to_owned(), String::new()), ("X-API-Key".to_owned(), String::new())];
+        assert_eq!(secret_headers(&headers).collect::<Vec<_>>(), ["X-API-Key"]);
+    }
+}

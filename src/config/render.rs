@@ -1,0 +1,138 @@
+//! Problems for people: one line each, then the source line with a caret.
+
+use std::fmt::Write;
+use std::ops::Range;
+
+use annotate_snippets::renderer::DecorStyle;
+use annotate_snippets::{AnnotationKind, Group, Level as Heading, Renderer, Snippet};
+
+use super::problem::{Level, Problem};
+use super::source::Texts;
+
+/// A source line longer than this is cut around the caret.
+const MOST: usize = 200;
+
+/// Every problem as `FILE:LINE:COLUMN: error: PATH: message`, followed by the source line, a caret and the next step.
+#[must_use]
+pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
+    let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
+    let mut out = String::new();
+    for problem in problems {
+        let Problem { file, line, column, path, message, .. } = problem;
+        let head = format!("{file}:{line}:{column}: {}: {path}: {message}", problem.severity.name());
+        out.push_str(&visible(&head));
+        out.push('\n');
+        match texts.of(file).and_then(|text| excerpt(text, problem)) {
+            Some((source, span)) => {
+                let _ = writeln!(out, "{}", snippet(problem, &source, span, &renderer));
+            }
+            None => {
+                if let Some(next) = &problem.suggestion {
+                    let _ = writeln!(out, "  help: {}", visible(next));
+                }
+            }
+        }
+    }
+    out
+}
+
+fn snippet(problem: &Problem, source: &str, span: Range<usize>, renderer: &Renderer) -> String {
+    let heading = match problem.severity {
+        Level::Error => Heading::ERROR,
+        Level::Warning => Heading::WARNING,
+        Level::Note => Heading::NOTE,
+    };
+    let annotation = AnnotationKind::Primary.span(span);
+    let snippet = Snippet::source(source).line_start(problem.line).annotation(annotation);
+    // The title stands in the line above, in the form that editors understand.
+    let mut group = Group::with_level(heading).element(snippet);
+    if let Some(next) = &problem.suggestion {
+        group = group.element(Heading::HELP.message(visible(next)));
+    }
+    renderer.render(&[group])
+}
+
+/// The line of a problem, made visible and cut, and the place in it. `None`: the problem has no place.
+fn excerpt(text: &str, problem: &Problem) -> Option<(String, Range<usize>)> {
+    if problem.span.is_empty() || problem.span.end > text.len() {
+        return None;
+    }
+    let start = text[..problem.span.start].rfind('\n').map_or(0, |at| at + 1);
+    let end = text[problem.span.start..].find('\n').map_or(text.len(), |at| problem.span.start + at);
+    let span = problem.span.start..problem.span.end.min(end).max(problem.span.start);
+    let mut from = if span.start - start > MOST / 2 { span.start - MOST / 2 } else { start };
+    let mut to = end.min(from + MOST);
+    while !text.is_char_boundary(from) {
+        from -= 1;
+    }
+    while !text.is_char_boundary(to) {
+        to -= 1;
+    }
+    let before = visible(&text[from..span.start]);
+    let marked = visible(&text[span.start..span.end.clamp(span.start, to.max(span.start))]);
+    let after = visible(&text[span.end.min(to).max(span.start)..to.max(span.start)]);
+    let mark = |cut: bool| if cut { "…" } else { "" };
+    let (left, right) = (mark(from > start), mark(to < end));
+    let at = left.len() + before.len();
+    let length = marked.len();
+    Some((format!("{left}{before}{marked}{after}{right}"), at..at + length.max(1).min(length + after.len() + right.len())))
+}
+
+/// Text with everything shown that a terminal would obey: control characters, and those that change the reading direction.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let hidden = |letter: char| {
+        letter.is_control()
+            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
+    };
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '\t' => out.push(' '),
+            '\n' => out.push_str("\\n"),
+            '\r' => {}
+            _ if hidden(letter) => out.extend(letter.escape_unicode()),
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::problem::{Draft, place};
+    use super::super::source::Text;
+    use super::*;
+
+    fn rendered(text: &str, needle: &str) -> String {
+        let texts = Texts { playbooks: Text::new("p.json", text), settings: Text::new("s.json", "{}") };
+        let at = text.find(needle).unwrap();
+        let draft = Draft::error("unknown_key", "unknown key").suggest("did you mean \"x\"?");
+        let mut problems = [draft.at("p.json", "$.a", at..at + needle.len())];
+        place(text, &mut problems);
+        render(&problems, &texts, false)
+    }
+
+    #[test]
+    fn a_problem_shows_its_line_and_the_next_step() {
+        let out = rendered("{\n  \"é\": 1, \"treshold\": 2\n}", "\"treshold\"");
+        let expected = "p.json:2:11: error: $.a: unknown key\n  |\n2 |   \"é\": 1, \"treshold\": 2\n  |           ^^^^^^^^^^\n  |\n  = help: did you mean \"x\"?\n";
+        assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn nothing_from_the_file_reaches_the_terminal_as_it_is() {
+        let out = rendered("{\"a\u{1b}[2J\u{202e}\": 1, \"b\": 2}", "\"b\"");
+        assert!(!out.contains('\u{1b}') && out.contains("\\u{1b}") && out.contains("\\u{202e}"), "{out}");
+    }
+
+    #[test]
+    fn long_lines_are_cut_around_the_caret() {
+        let text = format!("{{\"a\": \"{}\", \"treshold\": \"{}\"}}", "é".repeat(5000), "y".repeat(5000));
+        let out = rendered(&text, "\"treshold\"");
+        assert!(out.len() < 1500 && out.contains("\"treshold\"") && out.contains("^^^^^^^^^^"), "{out}");
+        let long = format!("\"{}\"", "z".repeat(5000));
+        let out = rendered(&format!("{{{long}: 1}}"), &long);
+        assert!(out.len() < 1500 && out.contains("^^^"), "{out}");
+    }
+}
