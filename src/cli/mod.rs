@@ -1,4 +1,5 @@
 //! The command line.
+pub mod check;
 pub mod match_;
 pub mod probe;
 pub mod table;

@@ -104,7 +104,7 @@ fn compare(
     }
     for test in &selector.0 {
         if let Err(draft) = known_label(metric, &test.label) {
-            fields.report("where", draft);
+            fields.report_key("where", &test.label, draft);
             good = false;
         }
     }
@@ -215,9 +215,10 @@ pub(crate) fn known_metric(name: &str) -> Result<&'static Metric, Draft> {
         return Ok(metric);
     }
     let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-    let message =
-        if LATER.contains(&name) { format!("{name} is not measured in this version") } else { format!("no metric is called {name:?}") };
-    Err(Draft::error("unknown_metric", message).words(name, &names))
+    if LATER.contains(&name) {
+        return Err(Draft::error("unknown_metric", format!("{name} is not measured in this version")).found(name).allowed(names));
+    }
+    Err(Draft::error("unknown_metric", format!("no metric is called {name:?}")).words(name, &names))
 }
 
 /// Whether the metric has that label.

@@ -179,6 +179,13 @@ fn well_formed(text: &str) -> Result<(), (usize, Draft)> {
     }
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message).to_lowercase();
+    // The parser stands behind what it complains about in these two cases.
+    let before = match &*message {
+        "trailing comma" => text[..at].rfind(','),
+        "number out of range" => text[..at].rfind(|letter: char| !letter.is_ascii_digit() && !"+-.eE".contains(letter)).map(|at| at + 1),
+        _ => None,
+    };
+    let at = before.unwrap_or(at);
     let comment = text[at..].starts_with('/') || text[at..].starts_with('#');
     let next = comment.then_some("JSON has no comments; write \"$comment\": \"…\"");
     Err((at, Draft::error("syntax", format!("not JSON: {message}")).suggest_if(next)))
@@ -234,9 +241,10 @@ mod tests {
         refused("", "file_empty", 1, 1);
         refused(" \n ", "file_empty", 1, 1);
         refused("\u{feff}{}", "byte_order_mark", 1, 1);
-        refused("{\"a\": 1,}", "syntax", 1, 9);
+        refused("{\"a\": 1,}", "syntax", 1, 8);
+        refused("{\"a\": 1,\n}", "syntax", 1, 8);
         refused("{\n  \"é\": 1 // why\n}", "syntax", 2, 10);
-        refused("{\"a\": 1e999}", "syntax", 1, 11);
+        refused("{\"a\": 1e999}", "syntax", 1, 7);
         refused("{\"a\": NaN}", "syntax", 1, 7);
         refused("{} {}", "syntax", 1, 4);
         refused(&"[".repeat(70), "too_deep", 1, 65);

@@ -27,6 +27,7 @@ pub mod source;
 mod token;
 mod trust;
 pub mod watched;
+pub mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;

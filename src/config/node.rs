@@ -260,6 +260,14 @@ impl<'n, 'c, 't> Fields<'n, 'c, 't> {
         self.cx.under(key, |cx| cx.report::<()>(span, draft));
     }
 
+    /// A problem of a key of the object below a key.
+    pub(crate) fn report_key(&mut self, key: &str, inner: &str, draft: Draft) {
+        let object = self.object.get_object(key);
+        let name = object.and_then(|object| object.get(inner)).map(|prop| prop.name.range());
+        let span = name.map_or_else(|| self.span(), |range| range.start..range.end);
+        self.cx.under(key, |cx| cx.under(inner, |cx| cx.report::<()>(span, draft)));
+    }
+
     /// Reports keys that nobody asked for, and keys that are missing unless one of the former was probably meant.
     pub(crate) fn close(mut self) {
         for prop in &self.object.properties {

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 
+use super::document::span;
 use super::node::{Cx, Fields, FromNode, record};
 use super::playbook::{Action, ActionKind, Order, StatusSet, Verb};
 use super::problem::Draft;
-use super::shape::{AtLeastOne, Days, Headers, Megabytes, Method, Named, PositiveSeconds, Retries, Seconds, Url, word, words};
+use super::shape::{AtLeastOne, Days, Headers, Megabytes, Method, Named, PositiveSeconds, Retries, Seconds, Url, words};
 use crate::clock::in_words;
 use crate::detect::condition::{Pattern, Selector};
 
@@ -142,8 +143,8 @@ impl FromNode for Signal {
         if SIGNALS.contains(&name) {
             return Some(Self(name.to_owned()));
         }
-        word::<()>(node, cx, &SIGNALS.iter().map(|name| (*name, ())).collect::<Vec<_>>());
-        None
+        let message = format!("{text:?} is none of {}", SIGNALS.join(", "));
+        cx.report(span(node), Draft::error("unknown_word", message).words(name, SIGNALS))
     }
 }
 

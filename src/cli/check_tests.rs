@@ -1,0 +1,149 @@
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::clock::Moment;
+use crate::config::source::SETTINGS;
+use crate::metric;
+use crate::sample::{Target, Value};
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(playbooks: &str, settings: Option<&str>) -> Self {
+        let place = Self { dir: tempfile::tempdir().unwrap() };
+        fs::write(place.path(PLAYBOOKS), playbooks).unwrap();
+        if let Some(settings) = settings {
+            fs::write(place.path(SETTINGS), settings).unwrap();
+        }
+        place
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn places(&self) -> Places {
+        Places { trust: Trust::Anyone, ..Places::from_environment(Some(self.dir.path().to_owned()), None, false) }
+    }
+
+    fn check(&self, args: &Check, json: bool) -> (u8, String) {
+        let places = self.places();
+        let mut out = Vec::new();
+        let code = run(args, Context { places: &places, json, color: false, measure: None }, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap().replace(&format!("{}/", self.dir.path().display()), ""))
+    }
+
+    fn json(&self, args: &Check) -> (u8, serde_json::Value) {
+        let (code, out) = self.check(args, true);
+        (code, serde_json::from_str(&out).unwrap())
+    }
+}
+
+const TELLS: &str = r#"{"full": {"description": "d", "condition": "disk_usage > 90 for 1m", "actions": []}}"#;
+const TOLD: &str = r#"{"watch": {"disks": [{"mount": "/data"}]}, "notify": {"channels": [{"type": "log"}]}}"#;
+
+#[test]
+fn problems_come_first_each_in_one_line_with_its_source() {
+    let place = Place::new("{\n  \"full\": {\"condition\": \"disk_usge > 90\", \"actions\": []}\n}\n", Some("{}"));
+    let (code, out) = place.check(&Check::default(), false);
+    assert_eq!(code, 1);
+    let expected = "autoheal-playbooks.json:2:26: error: $.full.condition: no metric is called \"disk_usge\"\n  |\n2 |   \"full\": {\"condition\": \"disk_usge > 90\", \"actions\": []}\n  |                          ^^^^^^^^^\n";
+    assert!(out.starts_with(expected), "{out}");
+    assert!(out.ends_with("1 error, 1 warning: a running agent would keep its old configuration\n"), "{out}");
+}
+
+#[test]
+fn a_playbook_is_told_in_words() {
+    let place = Place::new(TELLS, Some(TOLD));
+    let (code, out) = place.check(&Check::default(), false);
+    assert_eq!(code, 0);
+    let expected = "
+full (warning): d
+  fires when  disk_usage > 90 for 60s (disk usage is over 90 %, for 1 min)
+  on          mount=/data
+  proven by   nothing is repaired: it tells, once, and again at recovery
+no errors, 1 warning, 1 playbook
+";
+    assert!(out.ends_with(expected), "{out}");
+}
+
+#[test]
+fn the_json_has_the_shape_of_the_contract() {
+    let book = r#"{"slow": {"condition": "memory_usage > 1", "actions": [{"type": "top_processes"}], "verify": "memory_usage < 1"}}"#;
+    let place = Place::new(book, Some("{}"));
+    let (code, answer) = place.json(&Check::default());
+    assert_eq!((code, &answer["ok"], &answer["errors"], &answer["warnings"]), (0, &true.into(), &0.into(), &1.into()));
+    let problem = answer["problems"][0].as_object().unwrap();
+    let keys: Vec<&str> = problem.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["allowed", "code", "column", "file", "found", "line", "message", "path", "severity", "suggestion"]);
+    let playbook = answer["playbooks"][0].as_object().unwrap();
+    let keys: Vec<&str> = playbook.keys().map(String::as_str).collect();
+    assert_eq!(keys, ["actions", "enabled", "fires_when", "id", "proven_by", "targets"]);
+    assert_eq!(playbook["targets"], serde_json::json!([{}]));
+    assert_eq!(
+        playbook["actions"][0],
+        serde_json::json!({"argv": ["top_processes"], "rule": "", "text": "record the 5 largest processes by memory"})
+    );
+}
+
+#[test]
+fn warnings_fail_only_a_strict_check() {
+    let place = Place::new(TELLS, Some(TOLD));
+    assert_eq!(place.check(&Check::default(), false).0, 0);
+    assert_eq!(place.check(&Check { strict: true, ..Check::default() }, false).0, 1);
+}
+
+#[test]
+fn a_named_file_takes_the_place_of_its_own() {
+    let place = Place::new("{", None);
+    fs::write(place.path("draft"), TELLS).unwrap();
+    let draft = |path: &Path| Check { playbooks: Some(path.to_owned()), ..Check::default() };
+    let (code, out) = place.check(&draft(&place.path("draft")), false);
+    assert!(code == 0 && out.contains("the built-in ones hold: dry run"), "{out}");
+    let (code, answer) = place.json(&draft(&place.path("none")));
+    assert_eq!((code, &answer["problems"][0]["code"]), (1, &"file_missing".into()));
+    assert!(answer["problems"][0]["file"].as_str().unwrap().ends_with("none"));
+    fs::remove_file(place.path(PLAYBOOKS)).unwrap();
+    fs::write(place.path("settings"), TOLD).unwrap();
+    let (code, out) = place.check(&Check { settings: Some(place.path("settings")), ..Check::default() }, false);
+    assert!(code == 0 && out.contains("disk_space_low"), "{out}");
+}
+
+#[test]
+fn targets_that_were_measured_are_named() {
+    let place = Place::new(TELLS, Some("{}"));
+    let measure = |_: &Settings| {
+        let target = Target::new(Labels::from([("mount", "/\u{1b}x")]), Labels::from([("device", "/dev/sda1")]));
+        let metric = metric::named("disk_usage");
+        let value = Some(Value::Number(1.0));
+        vec![Sample { metric, target, value, reason: None, at: Moment::at_seconds(0.0), interval: Duration::from_secs(1) }]
+    };
+    let places = place.places();
+    let mut out = Vec::new();
+    run(&Check::default(), Context { places: &places, json: false, color: false, measure: Some(&measure) }, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("\n  on          mount=/\\u{1b}x\n"), "{out}");
+}
+
+#[test]
+fn every_shipped_playbook_is_told() {
+    let place = Place::new("{}", None);
+    let nowhere = Places { config_dir: None, config_variable: None, here: place.path("nowhere"), system: Vec::new(), ..place.places() };
+    let mut out = Vec::new();
+    let code = run(&Check::default(), Context { places: &nowhere, json: false, color: false, measure: None }, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(code, 0, "{out}");
+    for part in [
+        "disk_space_low (critical)",
+        "on          every mounted file system",
+        "step by step",
+        "asks first",
+        "dry run: nothing would be executed",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+}
