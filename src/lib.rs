@@ -1,13 +1,62 @@
-//! autoheal (this page is written at the end of the first issue)
-pub mod cli;
+//! autoheal watches a host, repairs trouble under strict rules, proves each repair with a fresh measurement, and writes down
+//! what it did. This page is the architecture; the modules below stand in reading order.
+//!
+//! # What happens to a sample
+//!
+//! ```text
+//! collectors ──Sample──▶ detector ──Edge──▶ heal worker ──Permit──▶ executor, native actions
+//! (local thread,  bounded,   (condition     (incidents;     │
+//!  timer heap,    latest     state per key)  one action     ├──▶ fresh measurement: asks the collectors, comes back as an event
+//!  pool)          wins                       at a time)     └──▶ report (Markdown), notice (log)
+//! reloader ──Arc<Config>──▶ agent ──▶ collectors, detector, heal worker
+//! ```
+//!
+//! 1. A [collector](collect) measures a target and sends [samples](sample): a [metric](metric), labels, a value or the reason
+//!    why there is none.
+//! 2. The [detector](detect) keeps the latest sample of each metric and target, evaluates [conditions](detect::condition),
+//!    and sends an [edge](detect::Edge) when one fires or clears.
+//! 3. The [heal worker](heal::worker) opens an [incident]. Its condition is measured afresh; if it holds, the playbook's
+//!    actions are reviewed by the [guard](heal::guard), run one at a time by the [executor](heal::executor), and proven by
+//!    fresh measurements. What did not work is escalated.
+//! 4. After each step the [report](record::report) is written anew.
+//!
+//! # Who owns what
+//!
+//! | state | owner |
+//! | --- | --- |
+//! | timers, collectors, what is in flight | thread `collect`; `collect:pool` threads borrow one collector at a time |
+//! | latest samples, progress of conditions | thread `detect` |
+//! | incidents, cooldowns, reports that wait for room | thread `heal` |
+//! | the running action | thread `heal:action`, one at most |
+//! | the files' last good contents | thread `reload` |
+//! | the configuration in force, what the service manager was told | the [agent], on the main thread |
+//!
+//! # Invariants, as absences
+//!
+//! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
+//!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector}`,
+//!   `incident`, `heal::{healer, cooldown, outcome}`, `record::{report, notice, escape, json}`.
+//! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.
+//! - No shell is ever started, but for a text that an `exact:` rule allows as a whole.
+//! - No thread waits for another's answer: measurements and outcomes are events. The channel graph has no cycle that blocks,
+//!   because edges, orders and answers go through unbounded channels and samples coalesce.
+//! - No thread starts but through [`threads`], no program but through the executor.
+//! - No `unsafe`.
+
 pub mod clock;
-pub mod collect;
-pub mod config;
-pub mod detect;
-pub mod heal;
-pub mod incident;
 pub mod metric;
-pub mod placeholder;
-pub mod record;
 pub mod sample;
+
+pub mod collect;
+pub mod detect;
+pub mod incident;
+pub mod heal;
+pub mod record;
+
+pub mod config;
+pub mod placeholder;
+
+pub mod agent;
+pub mod cli;
+pub mod host;
 pub mod threads;

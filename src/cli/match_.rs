@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use regex::{Regex, RegexBuilder};
 use serde::Serialize;
 
-use super::table;
+use super::{Failure, table};
 use crate::collect::process::{self, Match};
 use crate::config::settings::{ProcessEntry, ProcessMatch, Settings};
 use crate::record::{escape, json};
@@ -57,30 +57,13 @@ impl From<Match> for View {
     }
 }
 
-/// Why there is no answer.
-#[derive(Debug)]
-pub enum Failure {
-    /// Wrong usage: exit code 2.
-    Usage(String),
-    /// It cannot be known: exit code 1.
-    Unknown(String),
-    /// The output cannot be written.
-    Output(io::Error),
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Self::Output(error)
-    }
-}
-
 /// Prints the matches. The exit code is 0, also when nothing matches.
 ///
 /// # Errors
-/// See [`Failure`].
-pub fn run(args: &MatchArgs, settings: &Settings, json: bool, out: &mut dyn Write) -> Result<u8, Failure> {
+/// An unknown name, processes that cannot be read, or an output that cannot be written.
+pub fn run(args: &MatchArgs, settings: &Settings, json: bool, out: &mut dyn Write) -> super::Answer {
     let entry = entry(args, settings)?;
-    let matches = process::matches(&entry).map_err(Failure::Unknown)?;
+    let matches = process::matches(&entry).map_err(|reason| Failure::new("processes", reason))?;
     if json {
         let answer = Answer { name: &entry.name, matches: matches.into_iter().map(View::from).collect() };
         serde_json::to_writer_pretty(&mut *out, &answer).map_err(io::Error::from)?;
@@ -116,9 +99,9 @@ fn entry(args: &MatchArgs, settings: &Settings) -> Result<ProcessEntry, Failure>
                 None if names.is_empty() => "watch.processes in autoheal.json is empty; use --pattern to try one out".to_owned(),
                 None => format!("there are {}", names.join(", ")),
             };
-            Failure::Usage(format!("no entry of watch.processes is called {}; {}", escape::terminal(name), escape::terminal(&hint)))
+            Failure::usage(format!("no entry of watch.processes is called {}; {}", escape::terminal(name), escape::terminal(&hint)))
         }),
-        (None, None) => Err(Failure::Usage("say which entry of watch.processes, or --pattern".to_owned())),
+        (None, None) => Err(Failure::usage("say which entry of watch.processes, or --pattern".to_owned())),
     }
 }
 
@@ -173,7 +156,7 @@ mod tests {
         let mut settings = test_rig::settings();
         settings.watch.processes.push(process_entry("nginx", ProcessMatch::Command("nginx".to_owned())));
         let usage = |name| match run_match(Some(name), None, &settings, false) {
-            Err(Failure::Usage(message)) => message,
+            Err(failure) => failure.to_string(),
             other => panic!("{other:?}"),
         };
         assert!(usage("ngnix").contains("did you mean nginx?"));

@@ -1,8 +1,218 @@
-//! The command line.
+//! The command line: `autoheal [OPTIONS] COMMAND`; no command is `run`.
+
+//ALLOW pub mod allow;
 pub mod check;
+pub mod heal;
 pub mod match_;
 pub mod probe;
+pub mod run;
+mod state;
 pub mod table;
+
+use std::fmt;
+use std::io::{self, ErrorKind, Write};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use crate::collect;
+use crate::config::{self, Config, Location, Places};
+
+/// Exit codes (contract: "Exit codes").
+pub mod exit {
+    /// It worked.
+    pub const DONE: u8 = 0;
+    /// It did not succeed.
+    pub const FAILED: u8 = 1;
+    /// Wrong usage.
+    pub const USAGE: u8 = 2;
+    /// Refused: rate limited, silenced, not permitted.
+    pub const REFUSED: u8 = 4;
+}
+
+/// The exit code of a command that did what it could, or why it could not.
+pub type Answer = Result<u8, Failure>;
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub struct Failure {
+    exit: u8,
+    code: &'static str,
+    message: String,
+}
+
+impl Failure {
+    /// It did not succeed. `code` is for machines.
+    #[must_use]
+    pub fn new(code: &'static str, message: String) -> Self {
+        Self { exit: exit::FAILED, code, message }
+    }
+
+    /// It is refused.
+    #[must_use]
+    pub fn refused(code: &'static str, message: String) -> Self {
+        Self { exit: exit::REFUSED, code, message }
+    }
+
+    /// It was asked in the wrong way.
+    #[must_use]
+    pub fn usage(message: String) -> Self {
+        Self { exit: exit::USAGE, code: "usage", message }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// A broken pipe ends quietly: whoever read us has seen enough.
+    fn from(error: io::Error) -> Self {
+        let exit = if error.kind() == ErrorKind::BrokenPipe { exit::DONE } else { exit::FAILED };
+        Self { exit, code: "output", message: format!("cannot write the result: {error}") }
+    }
+}
+
+#[derive(Parser, Debug)]
+#[command(name = "autoheal", version, about, long_about = None, max_term_width = 110)]
+#[command(
+    after_help = "Without a command: run.\n\nExamples:\n  autoheal run --dry-run\n  autoheal check\n  autoheal probe disk_usage\n  autoheal heal process_down --label process_name=web"
+)]
+struct Cli {
+    /// Where autoheal-playbooks.json and autoheal.json are.
+    #[arg(long, global = true, value_name = "DIR")]
+    config_dir: Option<PathBuf>,
+    /// Where reports and state are kept.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Accept configuration files that others could write, with a warning. For development.
+    #[arg(long, global = true)]
+    insecure_config: bool,
+    /// Print one JSON object instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    /// Log more; twice for even more.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    /// Log only warnings and errors.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// When to colour.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    color: Colour,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Colour {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Run the agent in the foreground, until SIGTERM or SIGINT; SIGHUP reloads.
+    #[command(after_help = "Example:\n  autoheal run --dry-run")]
+    Run(run::RunArgs),
+    Check(check::Check),
+    /// Measure everything once, now, and print the samples.
+    Probe(probe::ProbeArgs),
+    /// Run a playbook by hand, under all the same rules.
+    #[command(after_help = "Example:\n  autoheal heal process_down --label process_name=web")]
+    Heal(heal::HealArgs),
+    /// Show which processes a watch entry matches now, and why.
+    Match(match_::MatchArgs),
+}
+
+/// Reads the command line, does what it says, and returns the exit code.
+#[must_use]
+pub fn main() -> u8 {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers, not mistakes; clap knows which is which.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
+        }
+    };
+    match cli.color {
+        Colour::Auto => {}
+        Colour::Always => anstream::ColorChoice::Always.write_global(),
+        Colour::Never => anstream::ColorChoice::Never.write_global(),
+    }
+    run::log_to_stderr(cli.verbose, cli.quiet, matches!(cli.command, None | Some(Command::Run(_))));
+    let mut out = anstream::stdout().lock();
+    match dispatch(&cli, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
+        Ok(code) => code,
+        Err(failure) => report(&failure, cli.json, &mut out),
+    }
+}
+
+fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
+    if failure.exit != exit::DONE {
+        if json {
+            let _ = writeln!(out, "{}", serde_json::json!({"error": {"code": failure.code, "message": failure.message}}));
+        } else {
+            eprintln!("autoheal: {}", failure.message);
+        }
+    }
+    failure.exit
+}
+
+fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
+    let places = Places::from_environment(cli.config_dir.clone(), cli.data_dir.clone(), cli.insecure_config);
+    let load = || load(&places.locate()).map(|config| config.settings);
+    match &cli.command {
+        None => run::run(&run::RunArgs::default(), &places, cli.quiet),
+        Some(Command::Run(args)) => run::run(args, &places, cli.quiet),
+        Some(Command::Check(args)) => {
+            let measure = |settings: &config::settings::Settings| collect::measure_once(settings, CHECK_MEASURES);
+            let context = check::Context { places: &places, json: cli.json, color: cli.is_coloured(), measure: Some(&measure) };
+            Ok(check::run(args, context, out)?)
+        }
+        Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
+        Some(Command::Heal(args)) => heal::run(args, &places, cli.json, out),
+        Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
+    }
+}
+
+/// How long `check` measures in order to name the targets that exist now.
+const CHECK_MEASURES: Duration = Duration::from_secs(5);
+
+impl Cli {
+    fn is_coloured(&self) -> bool {
+        match self.color {
+            Colour::Always => true,
+            Colour::Never => false,
+            Colour::Auto => anstream::AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+        }
+    }
+}
+
+/// The configuration of a location, or all its problems as a message.
+fn load(location: &Location) -> Result<Config, Failure> {
+    let loaded = config::load(location);
+    loaded.result.map_err(|problems| {
+        let text = config::render(&problems, &loaded.texts, false);
+        Failure::new("config", format!("the configuration is refused:\n{text}"))
+    })
+}
+
+/// Before the first thread of a command that handles signals itself.
+fn block_signals() -> Result<(), Failure> {
+    crate::host::signals::block().map_err(|error| Failure::new("signals", format!("signals cannot be blocked: {error}")))
+}
+
+/// `NAME=VALUE`
+fn label(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
 
 /// The name that was probably meant: at most a third of its letters are wrong, swapped, missing or too many.
 fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {

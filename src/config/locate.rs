@@ -86,6 +86,12 @@ impl Places {
         Some(draft.suggest("name the directory with --config-dir").at(&local.join(PLAYBOOKS).display().to_string(), "$", 0..0))
     }
 
+    /// Whether nobody said where the state is.
+    #[must_use]
+    pub fn state_is_default(&self) -> bool {
+        self.data_dir.is_none() && self.data_variable.is_none() && self.state_directory.is_none()
+    }
+
     /// Where the state is kept.
     #[must_use]
     pub fn data_dir(&self, location: &Location) -> PathBuf {

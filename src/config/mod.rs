@@ -68,6 +68,17 @@ pub struct Origin {
     pub built_in_settings: bool,
 }
 
+impl std::fmt::Display for Origin {
+    /// `/etc/autoheal`, or `built in`.
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.dir {
+            Some(dir) if self.built_in_settings => write!(out, "{} (settings: built in)", dir.display()),
+            Some(dir) => write!(out, "{}", dir.display()),
+            None => out.write_str("(built in)"),
+        }
+    }
+}
+
 /// What a load came to, with the texts that its problems and remarks are about.
 #[derive(Debug)]
 pub struct Loaded {

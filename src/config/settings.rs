@@ -1,6 +1,7 @@
 //! The settings (`autoheal.json`) as the rest of the program sees them: checked, with every default filled in.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +101,38 @@ pub struct Watch {
     pub certificates: Vec<CertificateEntry>,
     /// Log files.
     pub logs: Vec<LogEntry>,
+}
+
+impl Watch {
+    /// How many entries there are; `"auto"` disks and memory are one each.
+    #[must_use]
+    pub fn entries(&self) -> usize {
+        let disks = if let Disks::List(list) = &self.disks { list.len() } else { 1 };
+        let listed = self.processes.len() + self.endpoints.len() + self.certificates.len() + self.logs.len();
+        disks + usize::from(self.memory.is_some()) + listed
+    }
+}
+
+impl fmt::Display for Watch {
+    /// `every mounted file system, memory, processes: web, db, logs: /var/log/*.log`
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        let mut list = |what: &str, names: Vec<String>| {
+            if !names.is_empty() {
+                parts.push(format!("{what}: {}", names.join(", ")));
+            }
+        };
+        match &self.disks {
+            Disks::Auto(_) => list("disks", vec!["every real file system".to_owned()]),
+            Disks::List(disks) => list("disks", disks.iter().map(|disk| disk.mount.display().to_string()).collect()),
+        }
+        list("host", self.memory.iter().map(|_| "memory, processor, load".to_owned()).collect());
+        list("processes", self.processes.iter().map(|entry| entry.name.clone()).collect());
+        list("endpoints", self.endpoints.iter().map(|entry| entry.name.clone()).collect());
+        list("certificates", self.certificates.iter().map(|entry| entry.name.clone()).collect());
+        list("logs", self.logs.iter().map(|entry| entry.path.clone()).collect());
+        out.write_str(&if parts.is_empty() { "nothing".to_owned() } else { parts.join("; ") })
+    }
 }
 
 /// `watch.disks`

@@ -273,3 +273,26 @@ fn size(opening: &Opening) -> f64 {
         _ => 0.0,
     }
 }
+
+/// The identities among these samples that a playbook is about.
+#[must_use]
+pub fn concerned(playbook: &Playbook, samples: &[Sample]) -> Vec<Labels> {
+    let mut found: Vec<Labels> = Vec::new();
+    for sample in samples.iter().filter(|sample| playbook.condition.concerns(sample.metric, &sample.target)) {
+        if !found.contains(&sample.target.identity) {
+            found.push(sample.target.identity.clone());
+        }
+    }
+    found
+}
+
+/// The samples that a condition looks at for one identity, the leading metric first.
+#[must_use]
+pub fn samples_of(condition: &Condition, identity: &Labels, samples: &[Sample]) -> Vec<Sample> {
+    let leading = condition.leading().metric;
+    let metrics: Vec<&'static Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
+    let own = |sample: &&Sample| metrics.contains(&sample.metric) && joins(identity, &sample.target.identity);
+    let mut found: Vec<Sample> = samples.iter().filter(own).cloned().collect();
+    found.sort_by_key(|sample| sample.metric != leading);
+    found
+}

@@ -162,6 +162,18 @@ impl Healer {
         Ok((id, effects))
     }
 
+    /// The agent stops: the outcome of the running action is taken down, and every open incident ends.
+    pub fn halt(&mut self, running: Option<(String, Outcome)>, now: Moment) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some((id, outcome)) = running {
+            self.step(&id, Event::Stopped(outcome), now, &mut effects);
+        }
+        for id in self.live.iter().map(|incident| incident.id.clone()).collect::<Vec<_>>() {
+            self.step(&id, Event::AgentStops, now, &mut effects);
+        }
+        effects
+    }
+
     /// The open incidents.
     #[must_use]
     pub fn live(&self) -> &[Incident] {

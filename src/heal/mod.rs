@@ -1,7 +1,14 @@
-//! From edges to actions.
+//! From edges to actions: the [`healer`] decides, the [`worker`] carries it out, the [`guard`] permits, the [`executor`] runs.
 
-pub mod action;
-mod cooldown;
-pub mod guard;
 pub mod healer;
+mod cooldown;
+pub mod worker;
+mod job;
 pub mod outcome;
+
+pub mod guard;
+pub mod action;
+pub mod executor;
+pub mod confine;
+mod output;
+pub mod tree;

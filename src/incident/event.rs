@@ -16,6 +16,10 @@ pub enum Event<'a> {
     Prepared(Prepared),
     /// The action ended.
     Finished(Outcome),
+    /// The action ended, and the agent stops: nothing follows.
+    Stopped(Outcome),
+    /// The agent stops.
+    AgentStops,
     /// Time has passed.
     Tick,
     /// Another incident's action ended since the last look: look again before the first action.

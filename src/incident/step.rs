@@ -16,7 +16,7 @@ use super::verify::{Looks, Next, is_proven};
 use super::{ActionRecord, ActionStatus, Approval, ApprovalState, Incident, Opening, Proof, Status, Verification};
 use crate::clock::{Moment, in_words};
 use crate::config::playbook::Strategy;
-use crate::heal::outcome::{End, Outcome};
+use crate::heal::outcome::Outcome;
 use crate::placeholder::Values;
 use crate::sample::{Sample, Want};
 
@@ -103,6 +103,7 @@ impl Incident {
             }
             (Phase::Acting { index }, Event::Prepared(prepared)) => self.prepared(index, prepared, now),
             (Phase::Acting { index }, Event::Finished(outcome)) => self.finished(index, outcome, now),
+            (Phase::Acting { index }, Event::Stopped(outcome)) => self.stopped(index, outcome, now),
             (Phase::Asking { index, until }, Event::Tick) if until.is_due_after_sleep(now) => self.nobody_answered(index, now),
             (Phase::Verifying { rung, looks }, Event::Measured(samples)) => self.looked(rung, looks, samples, now),
             (Phase::VerifyWait { rung, looks, until }, Event::Tick) if until.is_due(now) => {
@@ -116,6 +117,7 @@ impl Incident {
             (Phase::Ready { .. }, Event::RateLimited(left)) => {
                 self.end(Status::RateLimited, format!("another target was healed; the cooldown lasts another {}", in_words(left)), now)
             }
+            (phase, Event::AgentStops) if phase != Phase::Ended => self.end(Status::Interrupted, "the agent was stopped", now),
             (phase, Event::Withdrawn) if phase != Phase::Ended => self.end(Status::Cleared, "playbook withdrawn", now),
             _ => Vec::new(),
         }
@@ -256,15 +258,22 @@ impl Incident {
     }
 
     fn finished(&mut self, index: usize, outcome: Outcome, now: Moment) -> Vec<Effect> {
-        let stopped = outcome.end == End::Stopped;
+        self.take_down(index, outcome, now);
+        self.after_action(index, now)
+    }
+
+    /// The agent stops: what the action did is on record, and nobody knows yet whether it helped.
+    fn stopped(&mut self, index: usize, outcome: Outcome, now: Moment) -> Vec<Effect> {
+        self.take_down(index, outcome, now);
+        self.not_run_after(index, "the agent was stopped");
+        self.end(Status::Interrupted, "the agent was stopped while an action ran", now)
+    }
+
+    fn take_down(&mut self, index: usize, outcome: Outcome, now: Moment) {
         self.actions[index].finished(outcome);
         let record = &self.actions[index];
         let event = if record.succeeded() { "action_succeeded" } else { "action_failed" };
         self.note(now, event, format!("{} ({})", record.description, record.end_in_words()));
-        if stopped {
-            return self.escalate("the agent was stopped while an action ran", now);
-        }
-        self.after_action(index, now)
     }
 
     /// The action has a result: what is next?

@@ -2,5 +2,6 @@
 
 pub mod escape;
 pub mod json;
+pub mod notice;
 pub mod report;
 pub mod store;

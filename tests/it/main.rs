@@ -1,3 +1,5 @@
-//! Integration tests: one program, so that it links once.
+//! Tests of the whole program in one crate, so that it is linked once.
+#![expect(clippy::unwrap_used, reason = "in a test a panic with its place is what is wanted")]
 
 mod tidy;
+mod timeline;

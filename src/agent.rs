@@ -1,0 +1,266 @@
+//! The agent: builds the channels, starts every thread, carries configurations and requests between them, and joins them in
+//! a stated order. It runs on the main thread.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, unbounded};
+
+use crate::clock::Moment;
+use crate::collect::{self, Collectors};
+use crate::config::reload::{self, Now, Reloaded};
+use crate::config::{Config, Location};
+use crate::detect;
+use crate::heal::executor;
+use crate::heal::healer::Healer;
+use crate::heal::tree;
+use crate::heal::worker::{self, Change, Wiring};
+use crate::host::signals::{self, Request};
+use crate::host::systemd::Manager;
+use crate::incident::id::Ids;
+use crate::record::escape::terminal;
+use crate::record::store::Reports;
+use crate::sample::Sample;
+use crate::threads::Worker;
+
+/// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
+const SAMPLES: usize = 256;
+/// What is measured for the first time may take this long before the first table is shown without it.
+const FIRST_LOOK: Duration = Duration::from_millis(1500);
+/// No new sample for this long: everything that answers quickly has answered.
+const QUIET: Duration = Duration::from_millis(250);
+/// How long a thread may take to end.
+const JOIN: Duration = Duration::from_secs(25);
+
+/// What the agent needs to start.
+#[derive(Debug)]
+pub struct Setup {
+    /// The configuration to begin with.
+    pub config: Arc<Config>,
+    /// Where it is read again.
+    pub location: Location,
+    /// Reports and state.
+    pub data_dir: PathBuf,
+    /// `--dry-run`.
+    pub dry_run: bool,
+    /// Called once, with the first samples: shows the first table.
+    pub first_look: fn(&[Sample], Moment),
+}
+
+/// A random start for ids.
+#[must_use]
+pub fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
+        Ok(8) => u64::from_ne_bytes(bytes),
+        _ => u64::from(Moment::now().wall.subsec_nanosecond().unsigned_abs()) ^ (u64::from(std::process::id()) << 32),
+    }
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the data directory cannot be used, or when a thread ended that should not.
+pub fn run(setup: Setup) -> Result<(), String> {
+    let cannot = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}; choose another with --data-dir", path.display());
+    let reports = Reports::new(&setup.data_dir).map_err(|error| cannot(&setup.data_dir, &error))?;
+    tree::become_subreaper();
+    let mut agent = Agent::start(setup, reports);
+    agent.serve()
+}
+
+/// The threads and the channels to them. The order of the fields is the order of stopping: who measures, who decides, who acts.
+struct Agent {
+    shutdown: Option<Sender<()>>,
+    collectors: Collectors,
+    detector: Worker,
+    reloader: Worker,
+    healer: Worker,
+    wires: Wires,
+    state: State,
+}
+
+struct Wires {
+    collect: Sender<collect::Order>,
+    detect: Sender<detect::Order>,
+    configs: Sender<Arc<Config>>,
+    reload: Sender<Now>,
+    reloads: Receiver<Reloaded>,
+    changes: Receiver<Change>,
+    seen: Receiver<Vec<Sample>>,
+    requests: Receiver<Request>,
+    /// Kept open: the heal worker would stop without its senders.
+    _commands: Sender<worker::Command>,
+}
+
+/// What the main thread remembers.
+struct State {
+    config: Arc<Config>,
+    manager: Manager,
+    first_look: Option<fn(&[Sample], Moment)>,
+    first: Vec<Sample>,
+    /// How many entries of each open incident's timeline are in the log.
+    logged: HashMap<String, usize>,
+    open: usize,
+    data_dir: PathBuf,
+}
+
+impl Agent {
+    fn start(setup: Setup, reports: Reports) -> Self {
+        let Setup { config, location, data_dir, dry_run, first_look } = setup;
+        let (shutdown, stop) = bounded(0);
+        let (samples_out, samples) = bounded(SAMPLES);
+        let (edges_out, edges) = unbounded();
+        let (detect, detect_orders) = unbounded();
+        let (configs, configs_in) = unbounded();
+        let (commands_out, commands) = unbounded();
+        let (changes_out, changes) = unbounded();
+        let (seen_out, seen) = unbounded();
+        let (reload, reload_requests) = unbounded();
+        let (reloads_out, reloads) = unbounded();
+
+        let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
+        let wiring = detect::Wiring { samples, orders: detect_orders, edges: edges_out, seen: Some(seen_out), shutdown: stop.clone() };
+        let detector = detect::start(wiring);
+        let _ = detect.send(detect::Order::Watch(config.playbooks.clone()));
+        let reloader = reload::start(location, Arc::clone(&config), reloads_out, reload_requests, stop.clone());
+        let exclusions = collectors.exclusions();
+        let requests = signals::watch();
+        let healer = worker::start(Wiring {
+            healer: Healer::new(crate::host::name(), Ids::new(seed()), dry_run || config.settings.dry_run),
+            config: Arc::clone(&config),
+            dry_run,
+            reports,
+            helper: executor::own_binary(),
+            edges,
+            configs: configs_in,
+            commands,
+            collect: collect.clone(),
+            exclusions,
+            detect: Some(detect.clone()),
+            changes: changes_out,
+            shutdown: stop,
+        });
+        let wires = Wires { collect, detect, configs, reload, reloads, changes, seen, requests, _commands: commands_out };
+        let manager = Manager::from_environment();
+        let state = State { config, manager, first_look: Some(first_look), first: Vec::new(), logged: HashMap::new(), open: 0, data_dir };
+        Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, wires, state }
+    }
+
+    fn serve(&mut self) -> Result<(), String> {
+        let first_deadline = after(FIRST_LOOK);
+        let mut quiet = never();
+        let broken = loop {
+            select! {
+                recv(self.wires.requests) -> request => match request {
+                    Ok(Request::Reload) => { let _ = self.wires.reload.send(Now { reply: None }); }
+                    Ok(Request::Stop) => break None,
+                    Err(_) => break Some("signals"),
+                },
+                recv(self.wires.reloads) -> reload => match reload {
+                    Ok(Reloaded::Loaded { config, problems }) => {
+                        self.put_in_force(config);
+                        if !problems.is_empty() { self.state.rejected(problems.len()) }
+                    }
+                    Ok(Reloaded::Rejected(problems)) => self.state.rejected(problems.len()),
+                    Ok(Reloaded::Unchanged) => {}
+                    Err(_) => break Some("reload"),
+                },
+                recv(self.wires.changes) -> change => match change {
+                    Ok(change) => self.state.log(&change),
+                    Err(_) => break Some("heal"),
+                },
+                recv(self.wires.seen) -> batch => match batch {
+                    Ok(batch) => { self.state.first.extend(batch); quiet = after(QUIET); }
+                    Err(_) => self.wires.seen = never(),
+                },
+                recv(quiet) -> _ => { quiet = never(); self.watching(); }
+                recv(first_deadline) -> _ => self.watching(),
+                recv(self.collectors.worker().ended()) -> _ => break Some("collect"),
+                recv(self.detector.ended()) -> _ => break Some("detect"),
+                recv(self.healer.ended()) -> _ => break Some("heal"),
+            }
+        };
+        self.stop();
+        match broken {
+            None => Ok(()),
+            Some(name) => Err(format!("the thread {name} ended unexpectedly; the log says why")),
+        }
+    }
+
+    /// The first samples are in: show them, and say that we are ready.
+    fn watching(&mut self) {
+        let Some(show) = self.state.first_look.take() else { return };
+        show(&self.state.first, Moment::now());
+        // From here on nobody reads what the detector sees.
+        self.wires.seen = never();
+        self.state.first = Vec::new();
+        self.state.manager.ready();
+        self.state.announce();
+        let config = &self.state.config;
+        log::info!(
+            "ready version={} config={} data={} playbooks={} targets={}",
+            env!("CARGO_PKG_VERSION"),
+            config.origin,
+            self.state.data_dir.display(),
+            config.playbooks.iter().filter(|playbook| playbook.enabled).count(),
+            config.settings.watch.entries()
+        );
+    }
+
+    fn put_in_force(&mut self, config: Arc<Config>) {
+        self.state.manager.reloading();
+        let _ = self.wires.collect.send(collect::Order::Watch(Arc::clone(&config.settings)));
+        let _ = self.wires.detect.send(detect::Order::Watch(config.playbooks.clone()));
+        let _ = self.wires.configs.send(Arc::clone(&config));
+        self.state.config = config;
+        self.state.manager.ready();
+        self.state.announce();
+    }
+
+    /// Drops the channel nobody sends on, then joins: collectors, detector, reloader, heal worker.
+    fn stop(&mut self) {
+        self.state.manager.stopping();
+        log::info!("stopping");
+        drop(self.shutdown.take());
+        for worker in [self.collectors.worker(), &self.detector, &self.reloader, &self.healer] {
+            if worker.ended().recv_timeout(JOIN).is_err_and(|error| error.is_timeout()) {
+                log::error!("thread {} did not end within {} s", worker.name(), JOIN.as_secs());
+            }
+        }
+        log::info!("stopped");
+    }
+}
+
+impl State {
+    /// One line for each thing that happened to an incident.
+    fn log(&mut self, change: &Change) {
+        let incident = &change.incident;
+        let logged = self.logged.entry(incident.id.clone()).or_insert(0);
+        for entry in incident.timeline.iter().skip(*logged) {
+            log::info!("incident={} {} {}: {}", incident.id, terminal(&incident.key().to_string()), entry.event, terminal(&entry.text));
+        }
+        *logged = incident.timeline.len();
+        if !incident.status.is_live() {
+            self.logged.remove(&incident.id);
+            log::info!("incident={} status={} report={}", incident.id, incident.status, change.report.display());
+        }
+        if self.open != change.open {
+            self.open = change.open;
+            self.announce();
+        }
+    }
+
+    fn rejected(&self, problems: usize) {
+        let text = format!("the configuration on disk is refused ({problems} problems); the old one stays in force");
+        self.manager.status(&text);
+    }
+
+    fn announce(&self) {
+        let (targets, playbooks) = (self.config.settings.watch.entries(), self.config.playbooks.len());
+        let dry = if self.config.settings.dry_run { ", dry run" } else { "" };
+        self.manager.status(&format!("watching {targets} targets with {playbooks} playbooks{dry}; open incidents: {}", self.open));
+    }
+}

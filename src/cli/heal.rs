@@ -1,0 +1,248 @@
+//! `autoheal heal PLAYBOOK`: runs a playbook by hand, under all the same rules, and prints its timeline as it happens.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
+
+use super::{Answer, Failure, exit, state};
+use crate::clock::Moment;
+use crate::collect::{self, Collectors};
+use crate::config::playbook::Playbook;
+use crate::config::{Config, Places};
+use crate::detect::detector;
+use crate::heal::executor;
+use crate::heal::healer::Healer;
+use crate::heal::tree;
+use crate::heal::worker::{self, Change, Command, Wiring};
+use crate::host::signals;
+use crate::incident::id::Ids;
+use crate::incident::{Incident, Opening, Source, Status};
+use crate::record::escape::terminal;
+use crate::record::json::to_the_second;
+use crate::record::store::Reports;
+use crate::sample::{Labels, Sample};
+use crate::threads::Worker;
+
+/// How long the first measurement of all targets may take.
+const MEASURE: Duration = Duration::from_secs(10);
+
+/// Options of `heal`.
+#[derive(Args, Debug)]
+pub struct HealArgs {
+    /// The playbook's id.
+    playbook: String,
+    /// Only targets with this label; may be repeated.
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = super::label)]
+    labels: Vec<(String, String)>,
+    /// Do not look at the condition and the cooldown first. Everything else holds.
+    #[arg(long)]
+    force: bool,
+    /// Wait for the end (the default).
+    #[arg(long)]
+    wait: bool,
+    /// Decide and record everything, execute nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the playbook on every target that it concerns now.
+///
+/// # Errors
+/// When the data directory cannot be used, an agent is running on it, or nobody can be told.
+pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) -> Answer {
+    super::block_signals()?;
+    let location = places.locate();
+    let config = &Arc::new(super::load(&location)?);
+    let Some(playbook) = config.playbooks.iter().find(|playbook| playbook.id == args.playbook) else {
+        return Err(unknown(&args.playbook, config));
+    };
+    let (data_dir, _lock) = state::claim(places, &location)?;
+    let reports = Reports::new(&data_dir).map_err(|error| Failure::new("data_dir", format!("{}: {error}", data_dir.display())))?;
+    tree::become_subreaper();
+    let samples = collect::measure_once(&config.settings, MEASURE);
+    let openings = openings(playbook, &samples, args);
+    if openings.is_empty() {
+        return nothing_to_do(args, playbook, &samples, json, out);
+    }
+    let mut session = Session::start(config, reports, args.dry_run);
+    for opening in openings {
+        session.open(opening)?;
+    }
+    let worst = session.follow(json, out);
+    session.stop();
+    worst
+}
+
+fn unknown(name: &str, config: &Config) -> Failure {
+    let ids: Vec<&str> = config.playbooks.iter().map(|playbook| playbook.id.as_str()).collect();
+    Failure::new("no_playbook", format!("there is no playbook {name:?}; there are: {}", ids.join(", ")))
+}
+
+/// The targets that the labels select: of those for which the condition holds now, or, forced, of all.
+fn openings(playbook: &Arc<Playbook>, samples: &[Sample], args: &HealArgs) -> Vec<Opening> {
+    let wanted: Labels = args.labels.iter().cloned().collect();
+    detector::concerned(playbook, samples)
+        .into_iter()
+        .map(|identity| {
+            let own = detector::samples_of(&playbook.condition, &identity, samples);
+            let holds = playbook.condition.state_of(&identity, &own);
+            (holds, detector::opening(playbook, &identity, own, Moment::now()))
+        })
+        .filter(|(holds, opening)| opening.target.labels().covers(&wanted) && (args.force || *holds == Some(true)))
+        .map(|(_, opening)| Opening { source: Source::Cli, force: args.force, ..opening })
+        .collect()
+}
+
+fn nothing_to_do(args: &HealArgs, playbook: &Playbook, samples: &[Sample], json: bool, out: &mut dyn Write) -> Answer {
+    if args.force {
+        return Err(Failure::new(
+            "no_target",
+            format!("no watched target of {} has these labels; autoheal probe shows what is watched", playbook.id),
+        ));
+    }
+    let unknown: Vec<&str> = samples
+        .iter()
+        .filter(|sample| {
+            sample.value.is_none() && playbook.condition.comparisons().iter().any(|comparison| comparison.metric == sample.metric)
+        })
+        .filter_map(|sample| sample.reason.as_deref())
+        .collect();
+    let remark = if unknown.is_empty() { String::new() } else { format!(" (unknown for some: {})", unknown.join(", ")) };
+    let text = format!("cleared: {} holds for no target now{remark}; nothing was done", playbook.condition);
+    if json {
+        writeln!(out, "{}", serde_json::json!({"at": Moment::now().wall.to_string(), "event": "cleared", "text": text, "incident": null}))?;
+    } else {
+        writeln!(out, "{}", terminal(&text))?;
+    }
+    Ok(exit::DONE)
+}
+
+/// A heal worker of our own, with collectors and without a detector.
+struct Session {
+    shutdown: Option<Sender<()>>,
+    collectors: Collectors,
+    healer: Worker,
+    commands: Sender<Command>,
+    changes: Receiver<Change>,
+    open: HashMap<String, usize>,
+    refused: Option<String>,
+    _keep: Keep,
+}
+
+/// Ends of channels that nobody uses here, but whose closing would stop the heal worker or the collectors.
+struct Keep {
+    _edges: Sender<crate::detect::Edge>,
+    _configs: Sender<Arc<Config>>,
+    _samples: Receiver<Vec<Sample>>,
+}
+
+impl Session {
+    fn start(config: &Arc<Config>, reports: Reports, dry_run: bool) -> Self {
+        let (shutdown, stop) = bounded(0);
+        let (samples_out, samples) = bounded(1);
+        let (edges_out, edges) = unbounded();
+        let (configs_out, configs) = unbounded();
+        let (commands, commands_in) = unbounded();
+        let (changes_out, changes) = unbounded();
+        let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
+        let healer = worker::start(Wiring {
+            healer: Healer::new(crate::host::name(), Ids::new(crate::agent::seed()), dry_run || config.settings.dry_run),
+            config: Arc::clone(config),
+            dry_run,
+            reports,
+            helper: executor::own_binary(),
+            edges,
+            configs,
+            commands: commands_in,
+            collect,
+            exclusions: collectors.exclusions(),
+            detect: None,
+            changes: changes_out,
+            shutdown: stop,
+        });
+        let keep = Keep { _edges: edges_out, _configs: configs_out, _samples: samples };
+        Self { shutdown: Some(shutdown), collectors, healer, commands, changes, open: HashMap::new(), refused: None, _keep: keep }
+    }
+
+    fn open(&mut self, opening: Opening) -> Result<(), Failure> {
+        let (reply, answer) = bounded(1);
+        let ended = || Failure::new("heal", "the heal worker ended unexpectedly".to_owned());
+        self.commands.send(Command::Heal(Box::new(opening), reply)).map_err(|_| ended())?;
+        match answer.recv().map_err(|_| ended())? {
+            Ok(id) => {
+                self.open.entry(id).or_insert(0);
+            }
+            Err(reason) => self.refused = Some(reason),
+        }
+        Ok(())
+    }
+
+    /// Prints what happens until every incident has ended; the exit code is the worst one's.
+    fn follow(&mut self, json: bool, out: &mut dyn Write) -> Answer {
+        let requests = signals::watch();
+        let mut code = exit::DONE;
+        if let Some(reason) = &self.refused {
+            writeln!(out, "refused: {}", terminal(reason))?;
+            code = exit::REFUSED;
+        }
+        while !self.open.is_empty() {
+            let change = select! {
+                recv(self.changes) -> change => change.map_err(|_| Failure::new("heal", "the heal worker ended unexpectedly".to_owned()))?,
+                recv(requests) -> _ => {
+                    // The heal worker lets a running action end and records it.
+                    self.shutdown.take();
+                    return Err(Failure::new("stopped", "stopped by a signal".to_owned()));
+                }
+            };
+            let incident = &change.incident;
+            let printed = self.open.entry(incident.id.clone()).or_insert(0);
+            print(incident, *printed, json, out)?;
+            *printed = incident.timeline.len();
+            if !incident.status.is_live() {
+                self.open.remove(&incident.id);
+                code = code.max(code_of(incident.status));
+                if json {
+                    writeln!(out, "{}", serde_json::json!({"incident": incident.view(Some(&change.report), Moment::now())}))?;
+                } else {
+                    writeln!(out, "report: {}", change.report.display())?;
+                }
+            }
+        }
+        Ok(code)
+    }
+
+    fn stop(mut self) {
+        drop(self.shutdown.take());
+        for worker in [&self.healer, self.collectors.worker()] {
+            let _ = worker.ended().recv_timeout(Duration::from_secs(25));
+        }
+        self.changes = never();
+    }
+}
+
+fn print(incident: &Incident, from: usize, json: bool, out: &mut dyn Write) -> Result<(), Failure> {
+    for entry in incident.timeline.iter().skip(from) {
+        if json {
+            let mut line = serde_json::json!(entry.view());
+            line["incident"] = serde_json::json!(incident.id);
+            writeln!(out, "{line}")?;
+        } else {
+            let at = to_the_second(entry.at.wall);
+            writeln!(out, "{at} {} {}: {}", incident.id, entry.event, terminal(&entry.text))?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn code_of(status: Status) -> u8 {
+    match status {
+        Status::Resolved | Status::Cleared | Status::DryRun => exit::DONE,
+        Status::RateLimited | Status::Suppressed => exit::REFUSED,
+        _ => exit::FAILED,
+    }
+}

@@ -1,0 +1,93 @@
+//! `autoheal run`: the agent in the foreground.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use clap::Args;
+use log::LevelFilter;
+
+use super::{Answer, Failure, exit, state, table};
+use crate::agent::{self, Setup};
+use crate::clock::Moment;
+use crate::config::problem::Level;
+use crate::config::{Config, Origin, Places};
+use crate::sample::Sample;
+
+/// Options of `run`.
+#[derive(Args, Debug, Default)]
+pub struct RunArgs {
+    /// Decide and record everything, execute nothing, whatever the settings say.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn run(args: &RunArgs, places: &Places, quiet: bool) -> Answer {
+    super::block_signals()?;
+    let location = places.locate();
+    let config = Arc::new(super::load(&location)?);
+    let (data_dir, _lock) = state::claim(places, &location)?;
+    introduce(&config, &data_dir, args.dry_run);
+    let first_look = if quiet { |_: &[Sample], _: Moment| {} } else { show };
+    agent::run(Setup { config, location, data_dir, dry_run: args.dry_run, first_look })
+        .map_err(|message| Failure::new("agent", message))?;
+    Ok(exit::DONE)
+}
+
+/// Which configuration it is, whether it is a dry run and how to change that, and what is watched.
+fn introduce(config: &Config, data_dir: &Path, dry_run_asked: bool) {
+    log::info!("autoheal {} on the configuration {}, reports in {}", env!("CARGO_PKG_VERSION"), config.origin, data_dir.display());
+    if dry_run_asked {
+        log::info!("dry run: nothing is executed, because of --dry-run");
+    } else if config.settings.dry_run {
+        log::info!("dry run: nothing is executed; to let autoheal act, {}", how_to_act(config));
+    }
+    for problem in &config.remarks {
+        match problem.severity {
+            Level::Note => log::debug!("{problem}"),
+            _ => log::warn!("{problem}"),
+        }
+    }
+    log::info!("watching {}", config.settings.watch);
+}
+
+fn how_to_act(config: &Config) -> String {
+    match &config.origin {
+        Origin { dir: Some(dir), built_in_settings: false } => format!("set \"dry_run\": false in {}", dir.join("autoheal.json").display()),
+        Origin { dir: Some(dir), .. } => format!("write {} with \"dry_run\": false", dir.join("autoheal.json").display()),
+        Origin { dir: None, .. } => "put both files into /etc/autoheal, with \"dry_run\": false in autoheal.json".to_owned(),
+    }
+}
+
+/// The first table: on standard error with everything else that `run` says, unless that is a journal.
+fn show(samples: &[Sample], now: Moment) {
+    if std::env::var_os("JOURNAL_STREAM").is_none() {
+        let _ = writeln!(anstream::stderr(), "{}", table::samples(samples, now));
+    }
+}
+
+/// `LEVEL time message`, without the time where the journal has its own.
+pub(super) fn log_to_stderr(verbose: u8, quiet: bool, agent: bool) {
+    let level = match (verbose, quiet) {
+        (_, true) => LevelFilter::Warn,
+        (0, _) if agent => LevelFilter::Info,
+        (0, _) => LevelFilter::Warn,
+        (1, _) => LevelFilter::Debug,
+        _ => LevelFilter::Trace,
+    };
+    let journal = std::env::var_os("JOURNAL_STREAM").is_some();
+    env_logger::Builder::new()
+        .filter_module("autoheal", level)
+        .filter_level(LevelFilter::Warn)
+        .format(move |out, record| {
+            let style = out.default_level_style(record.level());
+            let level = record.level();
+            if journal {
+                writeln!(out, "{style}{level:<5}{style:#} {}", record.args())
+            } else {
+                let now = Moment::now().wall.round(jiff::Unit::Millisecond).unwrap_or_default();
+                writeln!(out, "{style}{level:<5}{style:#} {now} {}", record.args())
+            }
+        })
+        .init();
+}

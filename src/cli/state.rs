@@ -1,0 +1,51 @@
+//! The data directory of a command that acts: made, and held by nobody else.
+
+use std::fs::DirBuilder;
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::config::{Location, Places};
+use crate::host::lock::{Lock, Taken};
+
+/// Makes the data directory (0750) and takes its lock.
+///
+/// # Errors
+/// When it cannot be made, or another agent holds it.
+pub(super) fn claim(places: &Places, location: &Location) -> Result<(PathBuf, Lock), Failure> {
+    let wanted = places.data_dir(location);
+    let dir = match make(&wanted) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied && location.dir.is_none() && places.state_is_default() => {
+            own_state(&wanted)?
+        }
+        Err(error) => return Err(unusable(&wanted, &error)),
+        Ok(()) => wanted,
+    };
+    let lock = Lock::take(&dir).map_err(|taken| match taken {
+        Taken::By(pid) => Failure::refused(
+            "agent_running",
+            format!("an agent with pid {pid} uses {}: actions run one at a time; stop it, or name another --data-dir", dir.display()),
+        ),
+        Taken::Failed(error) => unusable(&dir, &error),
+    })?;
+    Ok((dir, lock))
+}
+
+fn make(dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o750).create(dir)
+}
+
+/// Somebody who tries autoheal without being root and without any configuration gets a place of their own.
+fn own_state(wanted: &Path) -> Result<PathBuf, Failure> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    let dir = state.map(|state| state.join("autoheal")).ok_or_else(|| unusable(wanted, &"permission denied"))?;
+    make(&dir).map_err(|error| unusable(&dir, &error))?;
+    log::warn!("{} is for root; reports go to {}", wanted.display(), dir.display());
+    Ok(dir)
+}
+
+fn unusable(dir: &Path, error: &dyn std::fmt::Display) -> Failure {
+    Failure::new("data_dir", format!("{}: {error}; choose another with --data-dir", dir.display()))
+}

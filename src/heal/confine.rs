@@ -1,0 +1,79 @@
+//! `autoheal __confine`: the last step before an action's program. A process of its own does what must happen between fork
+//! and exec, so that the agent needs no code there.
+
+use std::ffi::CString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+
+use nix::sys::resource::{Resource, setrlimit};
+use nix::unistd::{User, initgroups, setgid, setuid};
+
+/// The hidden command's name.
+pub const COMMAND: &str = "__confine";
+
+/// Exit code when the program could not be started; what went before it on standard error is [`PREFIX`] and the reason.
+pub(crate) const CANNOT_START: u8 = 125;
+
+/// How the line with the reason begins.
+pub(crate) const PREFIX: &str = "autoheal: cannot start";
+
+/// Open files that an action may have.
+const OPEN_FILES: u64 = 1024;
+
+/// The arguments of the helper for a program that runs as `user`, if not as the agent.
+pub(crate) fn arguments(user: Option<&str>) -> Vec<&str> {
+    let mut arguments = vec![COMMAND];
+    if let Some(user) = user {
+        arguments.extend(["--user", user]);
+    }
+    arguments.push("--");
+    arguments
+}
+
+/// Does what the arguments say and becomes the program. Returns only if that failed, with the exit code.
+#[must_use]
+pub fn run(arguments: &[String]) -> u8 {
+    let Some((options, program)) = arguments.iter().position(|word| word == "--").map(|at| (&arguments[..at], &arguments[at + 1..])) else {
+        return fail("?", "usage: autoheal __confine [--user NAME] -- PROGRAM [ARGUMENT]…");
+    };
+    let Some((path, rest)) = program.split_first() else { return fail("?", "no program is named") };
+    let user = match options {
+        [] => None,
+        [option, user] if option == "--user" => Some(user.as_str()),
+        _ => return fail(path, "unknown option"),
+    };
+    match prepare(user) {
+        Ok(()) => {
+            #[expect(clippy::disallowed_methods, reason = "this is the executor's helper: the permit was checked by the agent")]
+            let error = std::process::Command::new(PathBuf::from(path)).args(rest).exec();
+            fail(path, &error.to_string())
+        }
+        Err(reason) => fail(path, &reason),
+    }
+}
+
+/// Session, limits and user, in this order: the limits still need the privileges.
+fn prepare(user: Option<&str>) -> Result<(), String> {
+    let say = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    rustix::process::setsid().map_err(|error| say("setsid", &error))?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| say("core limit", &error))?;
+    // A lower hard limit of the agent's own stays as it is.
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
+    let Some(name) = user else { return Ok(()) };
+    let user = User::from_name(name).map_err(|error| say(name, &error))?.ok_or_else(|| format!("there is no user {name}"))?;
+    if nix::unistd::geteuid() == user.uid {
+        return Ok(());
+    }
+    let login = CString::new(name).map_err(|error| say(name, &error))?;
+    #[cfg(not(target_os = "macos"))]
+    initgroups(&login, user.gid).map_err(|error| say("supplementary groups", &error))?;
+    setgid(user.gid).map_err(|error| say("setgid", &error))?;
+    setuid(user.uid).map_err(|error| say("setuid", &error))?;
+    Ok(())
+}
+
+fn fail(program: &str, reason: &str) -> u8 {
+    eprintln!("{PREFIX} {program}: {reason}");
+    CANNOT_START
+}

@@ -1,0 +1,193 @@
+//! Runs a permit: cleared environment, own session, a deadline for everything that it started, bounded output. The end of
+//! the program is the end of the action, even if a daemon that it left holds its output open.
+
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::unistd::User;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::confine;
+use super::guard::Permit;
+use super::outcome::{End, Limit, Outcome};
+use super::output::Output;
+use super::tree;
+use crate::clock::Moment;
+
+/// How often a running action looks whether the agent stops. Its own end and its output wake it at once.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What a program needs besides its permit.
+#[derive(Debug)]
+pub struct Execution {
+    /// Our own binary: it becomes the program after confining itself.
+    pub helper: PathBuf,
+    /// `PATH` of the program.
+    pub command_path: Vec<PathBuf>,
+    /// Facts of the incident: `AUTOHEAL_…`.
+    pub facts: Vec<(String, String)>,
+    /// The action's time, for the record.
+    pub timeout: Duration,
+}
+
+/// Runs the program to its end, or to the limit. `started` learns the process id as soon as there is one.
+#[must_use]
+pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32)) -> Outcome {
+    let begin = Moment::now();
+    let _owned = tree::Owned::new();
+    let before = tree::Before::look();
+    let ended = |end, output: Output| {
+        let (output, output_truncated) = output.into_text();
+        Outcome { end, duration: Moment::now().since(begin), output, output_truncated }
+    };
+    let mut child = match spawn(permit, execution) {
+        Ok(child) => child,
+        Err(error) => {
+            return ended(End::Failed(format!("{} could not be started: {error}", permit.program().display())), Output::default());
+        }
+    };
+    let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    started(pid);
+    let mut output = Output::default();
+    match supervise(&mut child, &mut output, limit) {
+        Some(status) => {
+            tree::reap_adopted(pid, &before);
+            ended(end_of(status, &output), output)
+        }
+        None => {
+            let left = tree::end(pid, &before);
+            if left > 0 {
+                log::error!("processes of an action cannot be killed pid={pid} count={left} (uninterruptible wait?)");
+                output.push(format!("\n[{left} processes could not be killed]").as_bytes());
+            }
+            drain(&mut child, &mut output);
+            let _ = child.try_wait();
+            let stopped = limit.stop.load(std::sync::atomic::Ordering::Relaxed);
+            ended(if stopped { End::Stopped } else { End::TimedOut(execution.timeout) }, output)
+        }
+    }
+}
+
+fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that starts actions, from a permit")]
+    let mut command = Command::new(&execution.helper);
+    command.args(confine::arguments(permit.run_as())).arg(permit.program()).args(permit.argv().iter().skip(1));
+    command.env_clear().envs(environment(permit.run_as(), &execution.command_path)).envs(execution.facts.iter().cloned());
+    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+}
+
+/// The whole environment of an action, but for the facts of its incident.
+fn environment(run_as: Option<&str>, command_path: &[PathBuf]) -> Vec<(String, String)> {
+    let user = match run_as {
+        Some(name) => User::from_name(name),
+        None => User::from_uid(nix::unistd::geteuid()),
+    };
+    let path = std::env::join_paths(command_path).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let mut variables = vec![("PATH".to_owned(), path), ("LANG".to_owned(), "C.UTF-8".to_owned())];
+    if let Ok(Some(user)) = user {
+        let home = user.dir.to_string_lossy().into_owned();
+        variables.extend([("HOME".to_owned(), home), ("USER".to_owned(), user.name.clone()), ("LOGNAME".to_owned(), user.name)]);
+    }
+    if let Ok(zone) = std::env::var("TZ") {
+        variables.push(("TZ".to_owned(), zone));
+    }
+    variables
+}
+
+/// Reads until the program ends (its status) or the limit is over (`None`).
+fn supervise(child: &mut Child, output: &mut Output, limit: &Limit) -> Option<ExitStatus> {
+    set_nonblocking(child);
+    let handle = open_handle(child);
+    loop {
+        if let Ok(Some(status)) = child.try_wait() {
+            drain(child, output);
+            return Some(status);
+        }
+        let left = limit.left();
+        if left.is_zero() {
+            return None;
+        }
+        wait(child, handle.as_ref(), left.min(LOOK));
+        drain(child, output);
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn open_handle(child: &Child) -> Option<rustix::fd::OwnedFd> {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_handle(_child: &Child) -> Option<rustix::fd::OwnedFd> {
+    None
+}
+
+/// Waits for output, for the end of the program, or for the time.
+fn wait(child: &Child, handle: Option<&rustix::fd::OwnedFd>, limit: Duration) {
+    let mut sources = Vec::with_capacity(3);
+    sources.extend(child.stdout.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
+    sources.extend(child.stderr.as_ref().map(|pipe| PollFd::from_borrowed_fd(pipe.as_fd(), PollFlags::IN)));
+    sources.extend(handle.map(|handle| PollFd::from_borrowed_fd(handle.as_fd(), PollFlags::IN)));
+    let time = Timespec { tv_sec: i64::try_from(limit.as_secs()).unwrap_or(1), tv_nsec: i64::from(limit.subsec_nanos()) };
+    let _ = poll(&mut sources, Some(&time));
+}
+
+fn set_nonblocking(child: &Child) {
+    let set = |pipe: rustix::fd::BorrowedFd<'_>| {
+        let _ = rustix::io::ioctl_fionbio(pipe, true);
+    };
+    if let Some(pipe) = &child.stdout {
+        set(pipe.as_fd());
+    }
+    if let Some(pipe) = &child.stderr {
+        set(pipe.as_fd());
+    }
+}
+
+/// Reads what is there. A pipe that is closed is forgotten, so that waiting for it does not spin.
+fn drain(child: &mut Child, output: &mut Output) {
+    if child.stdout.as_mut().is_some_and(|pipe| !read_all(pipe, output)) {
+        child.stdout = None;
+    }
+    if child.stderr.as_mut().is_some_and(|pipe| !read_all(pipe, output)) {
+        child.stderr = None;
+    }
+}
+
+/// Whether more may come. One turn reads 1 MiB at most: a program that prints without end must not keep its own deadline away.
+fn read_all(pipe: &mut impl Read, output: &mut Output) -> bool {
+    let mut buffer = [0; 16 * 1024];
+    for _ in 0..64 {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(count) => output.push(&buffer[..count]),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == std::io::ErrorKind::WouldBlock,
+        }
+    }
+    true
+}
+
+fn end_of(status: ExitStatus, output: &Output) -> End {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) if code == i32::from(confine::CANNOT_START) && output.starts_with(confine::PREFIX) => {
+            End::Failed("the program could not be started".to_owned())
+        }
+        (Some(code), _) => End::Exited(code),
+        (None, Some(signal)) => {
+            End::Killed(nix::sys::signal::Signal::try_from(signal).map_or_else(|_| format!("signal {signal}"), |s| s.to_string()))
+        }
+        (None, None) => End::Failed("it ended without a status".to_owned()),
+    }
+}
+
+/// Our own binary, also after it was replaced on disk by an upgrade.
+#[must_use]
+pub fn own_binary() -> PathBuf {
+    if cfg!(target_os = "linux") { Path::new("/proc/self/exe").to_owned() } else { std::env::current_exe().unwrap_or_default() }
+}

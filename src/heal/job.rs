@@ -1,0 +1,212 @@
+//! One action, from its turn to its outcome: what speaks against it, the guard's permit, and the run on a thread of its own.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+
+use super::action::{archive_log, delete_files, http, signal_process, top_processes};
+use super::executor::{self, Execution};
+use super::guard::{Permit, RefusalKind, Request};
+use super::outcome::{End, Limit, Outcome};
+use crate::clock::Moment;
+use crate::collect::{Exclusions, process};
+use crate::config::Config;
+use crate::config::playbook::{Action, ActionKind, Verb};
+use crate::config::settings::Settings;
+use crate::incident::Incident;
+use crate::incident::event::Prepared;
+use crate::placeholder::{self, Values};
+use crate::threads;
+
+/// An action that may run now.
+#[derive(Debug)]
+pub(crate) struct Job {
+    kind: ActionKind,
+    /// `None` for actions that only look or tell.
+    permit: Option<Permit>,
+    values: Values,
+    timeout: Duration,
+}
+
+/// What a job needs of the agent.
+#[derive(Clone, Debug)]
+pub(crate) struct Surroundings {
+    /// Our own binary.
+    pub(crate) helper: PathBuf,
+    /// Set when the agent stops.
+    pub(crate) stop: Arc<AtomicBool>,
+    /// Processes of a running action are no watched ones.
+    pub(crate) exclusions: Exclusions,
+    /// Where outcomes go.
+    pub(crate) done: Sender<(String, Outcome)>,
+}
+
+/// Decides about the action whose turn it is. The look at the host is short; nothing is started here.
+pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, dry_run: bool) -> (Prepared, Option<Job>) {
+    let action = &incident.playbook.actions[index];
+    let values = incident.values();
+    if !action.when.selects(|label| incident.target.label(label)) {
+        return (Prepared::Skipped("its when does not match this target".to_owned()), None);
+    }
+    if let Some(reason) = action.frees.as_deref().and_then(|path| frees_nothing(&placeholder::fill(path, &values), incident)) {
+        return (Prepared::Skipped(reason), None);
+    }
+    let permit = match request(&action.kind).map(|request| config.policy.review(&request, &values)) {
+        Some(Err(refusal)) if refusal.kind == RefusalKind::MissingProgram && action.skip_if_missing => {
+            return (Prepared::Skipped(refusal.reason), None);
+        }
+        Some(Err(refusal)) => return (Prepared::Refused(refusal.reason), None),
+        Some(Ok(permit)) => Some(permit),
+        None => None,
+    };
+    if let Some(reason) =
+        permit.as_ref().and_then(|permit| wrong_user(action, permit)).or_else(|| not_restartable(action, &values, &config.settings))
+    {
+        return (Prepared::Refused(reason), None);
+    }
+    let argv = permit.as_ref().map_or_else(|| vec![action.kind.line(&values)], |permit| permit.argv().to_vec());
+    let ask = action.requires_approval || incident.playbook.requires_approval || permit.as_ref().is_some_and(Permit::requires_approval);
+    if dry_run || incident.dry_run {
+        return (Prepared::WouldRun(argv), None);
+    }
+    if ask {
+        return (Prepared::Ask(argv), None);
+    }
+    let timeout = permit.as_ref().and_then(Permit::timeout).map_or(action.timeout, |limit| limit.min(action.timeout));
+    (Prepared::Running(argv), Some(Job { kind: action.kind.clone(), permit, values, timeout }))
+}
+
+/// What the guard is asked about an action. Looking and telling need no permit.
+fn request(kind: &ActionKind) -> Option<Request<'_>> {
+    Some(match kind {
+        ActionKind::Shell { command } => Request::Command(command),
+        ActionKind::Service { verb, service } => Request::Service { verb: *verb, service },
+        ActionKind::Http { method, url, .. } => Request::Http { method, url },
+        ActionKind::DeleteFiles { directory, .. } => Request::DeleteFiles { directory },
+        ActionKind::ArchiveLog { path, to, .. } => Request::ArchiveLog { path, to: to.as_deref() },
+        ActionKind::SignalProcess { process, signal, .. } => Request::SignalProcess { process, signal },
+        ActionKind::TopProcesses { .. } | ActionKind::Notify { .. } => return None,
+    })
+}
+
+/// Why cleaning this path frees nothing on the incident's mount, if so.
+fn frees_nothing(path: &str, incident: &Incident) -> Option<String> {
+    let Some(mount) = incident.target.label("mount") else {
+        return Some("frees is for a mount, and this incident has none".to_owned());
+    };
+    let device = |path: &str| rustix::fs::stat(path).map(|stat| stat.st_dev);
+    match (device(path), device(mount)) {
+        (Ok(path_device), Ok(mount_device)) if path_device == mount_device => None,
+        (Ok(_), Ok(_)) => Some(format!("{path} is not on {mount}")),
+        (Err(error), _) => Some(format!("{path}: {error}")),
+        (_, Err(error)) => Some(format!("{mount}: {error}")),
+    }
+}
+
+fn wrong_user(action: &Action, permit: &Permit) -> Option<String> {
+    let asked = action.run_as.as_deref()?;
+    (permit.run_as() != Some(asked)).then(|| format!("run_as {asked} is not what the rule {} says", permit.rule()))
+}
+
+/// A watched process that runs is only restarted or stopped if the settings say so.
+fn not_restartable(action: &Action, values: &Values, settings: &Settings) -> Option<String> {
+    let ActionKind::Service { verb: Verb::Restart | Verb::Stop, service } = &action.kind else { return None };
+    let name = placeholder::fill(service, values);
+    let belongs = |entry: &&crate::config::settings::ProcessEntry| entry.name == name || entry.service.as_deref() == Some(&name);
+    let entry = settings.watch.processes.iter().filter(belongs).find(|entry| !entry.restartable)?;
+    let running = process::matches(entry).is_ok_and(|matches| !matches.is_empty());
+    running.then(|| format!("{} is running and not restartable in the settings", entry.name))
+}
+
+/// Starts the job on a thread of its own; the outcome arrives at `surroundings.done`.
+pub(crate) fn start(job: Job, incident: &Incident, config: &Arc<Config>, surroundings: &Surroundings) {
+    let (id, facts) = (incident.id.clone(), facts(&job.values));
+    let (config, surroundings) = (Arc::clone(config), surroundings.clone());
+    let (done, failed_id) = (surroundings.done.clone(), id.clone());
+    let started = threads::try_spawn("heal:action", move || {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, facts, &config, &surroundings)));
+        let broken = |_| Outcome::native(Err("autoheal failed inside; see its log".to_owned()), Duration::ZERO);
+        let _ = surroundings.done.send((id, outcome.unwrap_or_else(broken)));
+    });
+    if let Err(error) = started {
+        let reason = format!("it could not be started: {error}");
+        let _ = done.send((failed_id, Outcome::native(Err(reason), Duration::ZERO)));
+    }
+}
+
+/// `AUTOHEAL_…` variables of an action (contract A13).
+fn facts(values: &Values) -> Vec<(String, String)> {
+    let named = |(name, value): (&String, &String)| {
+        let name = name.to_ascii_uppercase();
+        let prefix = if placeholder::FACTS.contains(&name.to_ascii_lowercase().as_str()) { "AUTOHEAL_" } else { "AUTOHEAL_LABEL_" };
+        // A variable cannot hold a NUL; a value with one is left out rather than cut.
+        (!value.contains('\0')).then(|| (format!("{prefix}{name}"), value.clone()))
+    };
+    values.iter().filter_map(named).collect()
+}
+
+fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &Surroundings) -> Outcome {
+    let begin = Moment::now();
+    let limit = Limit { deadline: begin.after(job.timeout), stop: Arc::clone(&surroundings.stop) };
+    let native = |result: Result<String, String>| {
+        let mut outcome = Outcome::native(result, Moment::now().since(begin));
+        if !outcome.succeeded() && limit.deadline.is_due(Moment::now()) {
+            outcome.output = if let End::Failed(reason) = &outcome.end { reason.clone() } else { String::new() };
+            outcome.end = End::TimedOut(job.timeout);
+        }
+        outcome
+    };
+    let words = job.permit.as_ref().map(Permit::argv).unwrap_or_default();
+    let word = |index: usize| words.get(index).map(String::as_str).unwrap_or_default();
+    let fill = |text: &str| placeholder::fill(text, &job.values);
+    match (&job.kind, &job.permit) {
+        (ActionKind::Shell { .. } | ActionKind::Service { .. }, Some(permit)) => {
+            let (helper, command_path) = (surroundings.helper.clone(), config.settings.command_path.clone());
+            let execution = Execution { helper, command_path, facts, timeout: job.timeout };
+            let mut excluded = None;
+            executor::run(permit, &execution, &limit, |pid| {
+                excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid))
+            })
+        }
+        (ActionKind::Http { headers, body, expect_status, .. }, Some(_)) => {
+            let headers: Vec<(String, String)> = headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
+            let body = body.as_deref().map(fill);
+            native(http::request(word(1), word(2), &headers, body.as_deref(), expect_status, &limit))
+        }
+        (ActionKind::DeleteFiles { older_than, name, larger_than, max_delete, .. }, Some(_)) => {
+            let name = name.as_deref().map(fill);
+            let selection = delete_files::Selection {
+                older_than: *older_than,
+                name: name.as_deref(),
+                larger_than: *larger_than,
+                max_delete: *max_delete,
+            };
+            native(delete_files::run(Path::new(word(1)), &selection, begin, &limit))
+        }
+        (ActionKind::ArchiveLog { to, keep, .. }, Some(_)) => {
+            let to = to.as_ref().map(|_| Path::new(word(2)));
+            native(archive_log::run(Path::new(word(1)), to, *keep, begin, &limit))
+        }
+        (ActionKind::SignalProcess { then_kill_after, .. }, Some(_)) => {
+            native(processes(&config.settings, word(1)).and_then(|found| signal_process::run(&found, word(2), *then_kill_after, &limit)))
+        }
+        (ActionKind::TopProcesses { by, count }, _) => native(top_processes::table(*by, *count, &limit)),
+        (ActionKind::Notify { message }, _) => {
+            let message = fill(message);
+            log::warn!("notice={}", crate::record::escape::terminal(&message));
+            native(Ok(message))
+        }
+        (kind, None) => native(Err(format!("{} has no permit", kind.name()))),
+    }
+}
+
+/// The live processes of a watch entry, with their start times.
+fn processes(settings: &Settings, name: &str) -> Result<Vec<(u32, u64)>, String> {
+    let entry = settings.watch.processes.iter().find(|entry| entry.name == name);
+    let entry = entry.ok_or_else(|| format!("no process is watched under the name {name}"))?;
+    let found = process::matches(entry)?;
+    Ok(found.iter().filter_map(|found| Some((found.pid, signal_process::started(found.pid)?))).collect())
+}

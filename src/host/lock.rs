@@ -1,0 +1,60 @@
+//! One agent for each data directory: a lock that ends with its holder, however that ends.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+/// Held as long as it lives.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// Why the lock was not taken.
+#[derive(Debug)]
+pub enum Taken {
+    /// By the process with this number, as far as that can be read.
+    By(String),
+    /// The file could not be opened or written.
+    Failed(std::io::Error),
+}
+
+impl Lock {
+    /// Takes the lock of a data directory.
+    ///
+    /// # Errors
+    /// When another process holds it, or when it cannot be opened.
+    pub fn take(data_dir: &Path) -> Result<Self, Taken> {
+        let path = data_dir.join("agent.lock");
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path);
+        let mut file = open.map_err(Taken::Failed)?;
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            let mut pid = String::new();
+            let _ = file.read_to_string(&mut pid);
+            return Err(Taken::By(pid.trim().to_owned()));
+        }
+        // The number is for the message of the next one only: on a full disk the lock holds without it.
+        let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| writeln!(file, "{}", std::process::id()));
+        Ok(Self { _file: file })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_refused_and_learns_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Lock::take(dir.path()).unwrap();
+        match Lock::take(dir.path()) {
+            Err(Taken::By(pid)) => assert_eq!(pid, std::process::id().to_string()),
+            other => panic!("{other:?}"),
+        }
+        drop(first);
+        assert!(Lock::take(dir.path()).is_ok());
+    }
+}
