@@ -2,13 +2,18 @@
 
 use std::fmt::Write;
 
-/// Characters that can move a cursor, hide or reorder text: controls, bidirectional marks, zero-width and tag characters.
+/// Characters that can move a cursor, or hide or reorder text: controls (C0, DEL, C1), bidirectional marks, and what has no width.
+///
+/// Sources: the bidirectional controls of UAX #9; `Default_Ignorable_Code_Point` of the Unicode character database, without
+/// unassigned ranges.
 #[must_use]
-pub fn is_unsafe(character: char) -> bool {
+pub fn is_deceptive(character: char) -> bool {
     character.is_control()
         || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// For a terminal or a log line: one line, unsafe characters as `\u{1b}`, line breaks and tabs as `\n` and `\t`.
@@ -21,7 +26,7 @@ fn escape(text: &str, kept: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
-            _ if kept(character) || !is_unsafe(character) => out.push(character),
+            _ if kept(character) || !is_deceptive(character) => out.push(character),
             '\n' => out.push_str("\\n"),
             '\t' => out.push_str("\\t"),
             '\r' => out.push_str("\\r"),

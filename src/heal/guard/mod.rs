@@ -1,11 +1,46 @@
 //! The guard: which commands may ever run. The playbook chooses *when*; the settings' `allowed_commands` is what *may*.
+//!
+//! A request goes through five steps, and each one refuses, none repairs:
+//! 1. `text`: limits, and no character that reads as another;
+//! 2. `token`: words, without any operator of a shell (`advice` says what to write instead);
+//! 3. `template`, `label`: each placeholder fills a part of one word with a value of its label's type;
+//! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`), the program a
+//!    file that nobody else could change (`program`);
+//! 5. a [`Permit`], which only this module makes, and which the executor consumes.
+//!
+//! [`Policy::check`] does this for a template when the files are loaded, [`Policy::review`] for the filled command right
+//! before it runs. Native actions and services are asked about as the line that they stand for (`service`).
 
-use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod advice;
+mod answer;
+mod compile;
+mod label;
+mod matching;
+mod path;
+mod program;
+mod review;
+mod rule;
+mod service;
+mod shipped;
+mod slot;
+mod special;
+mod template;
+mod text;
+mod token;
+
+use std::path::PathBuf;
+
+pub use answer::{Permit, Refusal, RefusalKind, Reviewed, RuleProblem};
+pub use compile::RuleLine;
+pub use service::Manager;
+pub use shipped::shipped;
 
 use crate::config::playbook::Verb;
-use crate::config::settings::{AllowedCommand, Settings};
+use crate::config::settings::Settings;
+use crate::record::escape::terminal;
+use compile::Rule;
+use review::Review;
+use service::Services;
 
 /// What the guard is asked: an action, or a command of the settings. Texts may hold placeholders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,158 +86,89 @@ pub use crate::placeholder::Values;
 
 /// The rules in force, compiled. Made anew at each load.
 #[derive(Clone, Debug, Default)]
-pub struct Policy {}
-
-/// A rule that cannot be understood, or a remark about one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleProblem {
-    /// Where the rule stands: the [`source`](crate::config::settings::AllowedCommand::source) of its element.
-    pub source: String,
-    /// A warning does not stop the load.
-    pub warning: bool,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead.
-    pub suggestion: Option<String>,
-}
-
-/// The guard's answer to a template, at load.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reviewed {
-    /// The words, placeholders unfilled.
-    pub argv: Vec<String>,
-    /// The rule that allows it.
-    pub rule: String,
-    /// An `exact:` rule with an operator: `/bin/sh -c` would run it.
-    pub shell: bool,
-    /// The rule asks for a yes.
-    pub requires_approval: bool,
-    /// The program is not on `command_path`: legal at load, a failure at run time.
-    pub missing_program: Option<String>,
-}
-
-/// What may run, once: only the guard makes one, and the executor consumes it.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Permit {
-    argv: Vec<String>,
-    program: PathBuf,
-    rule: String,
-    shell: bool,
-    run_as: Option<String>,
-    requires_approval: bool,
-    timeout: Option<Duration>,
-}
-
-impl Permit {
-    /// The words; the first is the absolute program (for a native action its name).
-    #[must_use]
-    pub fn argv(&self) -> &[String] {
-        &self.argv
-    }
-
-    /// The file that is executed.
-    #[must_use]
-    pub fn program(&self) -> &Path {
-        &self.program
-    }
-
-    /// The rule that allows it.
-    #[must_use]
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-
-    /// The user that it runs as, if not the agent's.
-    #[must_use]
-    pub fn run_as(&self) -> Option<&str> {
-        self.run_as.as_deref()
-    }
-
-    /// The rule asks for a yes.
-    #[must_use]
-    pub fn requires_approval(&self) -> bool {
-        self.requires_approval
-    }
-
-    /// The rule's upper limit for the timeout.
-    #[must_use]
-    pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
-    }
-}
-
-/// Why a request is refused.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// What kind of reason it is.
-    pub kind: RefusalKind,
-    /// One sentence for people, lower case, without a full stop.
-    pub reason: String,
-    /// Where in the command, in bytes.
-    pub span: Option<Range<usize>>,
-    /// The rule that comes closest.
-    pub nearest_rule: Option<String>,
-    /// Commands to write instead (`a && b`: two actions).
-    pub suggestion: Vec<String>,
-}
-
-/// Kinds of refusals; the words are part of logs and records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RefusalKind {
-    /// Too long, or a character that no command needs.
-    Text,
-    /// A shell operator, an open quote, …
-    Syntax,
-    /// A placeholder where none may be, or one that no label fills, or a value outside its type.
-    Placeholder,
-    /// No rule matches.
-    NoRule,
-    /// A path that leaves its root or goes through a link.
-    Path,
-    /// The program is not installed.
-    MissingProgram,
-    /// Somebody else could change the program.
-    UnsafeProgram,
-    /// A service that neither the settings nor the service manager know.
-    UnknownService,
-    /// A running process that the settings do not call restartable.
-    NotRestartable,
+pub struct Policy {
+    rules: Vec<Rule>,
+    command_path: Vec<PathBuf>,
+    services: Services,
 }
 
 impl Policy {
     /// Compiles the settings' rules. Problems that are no warnings must stop the load.
     #[must_use]
-    pub fn compile(_settings: &Settings) -> (Self, Vec<RuleProblem>) {
-        (Self {}, Vec::new())
+    pub fn compile(settings: &Settings) -> (Self, Vec<RuleProblem>) {
+        let (rules, mut problems) = compile::compile(&settings.allowed_commands);
+        let policy = Self { rules, command_path: settings.command_path.clone(), services: Services::new(settings) };
+        problems.extend(policy.services.commands().filter_map(|(source, command)| {
+            let (warning, message, suggestion) = match Review::template(&policy).own_command(command, &source) {
+                Ok(answer) => (true, format!("program not found on command_path: {}", answer.missing_program?), None),
+                Err(refusal) => (false, refusal.reason, (!refusal.suggestion.is_empty()).then(|| refusal.suggestion.join(", "))),
+            };
+            Some(RuleProblem { source, warning, message, suggestion })
+        }));
+        (policy, problems)
     }
 
-    /// Steps 1 to 4 on a template: what can be said before the labels are known.
+    /// The same rules on a host with this service manager.
+    #[must_use]
+    pub fn with_manager(mut self, manager: Manager) -> Self {
+        self.services.manager = Some(manager);
+        self
+    }
+
+    /// The service that belongs to a process: its watch entry's `service`, a service of the settings with its name, the unit
+    /// by which it is matched, or its own name.
+    #[must_use]
+    pub fn service_of<'n>(&'n self, process_name: &'n str) -> &'n str {
+        self.services.of(process_name)
+    }
+
+    /// Steps 1 to 4 on a template: what can be said before the labels are known. A missing program or service is no refusal.
     ///
     /// # Errors
     /// The reason why it may not run.
-    pub fn check(&self, _request: &Request<'_>) -> Result<Reviewed, Refusal> {
-        Ok(Reviewed { argv: vec![], rule: String::new(), shell: false, requires_approval: false, missing_program: None })
+    pub fn check(&self, request: &Request<'_>) -> Result<Reviewed, Refusal> {
+        Review::template(self).answer(request).map(review::Answer::into_reviewed)
+    }
+
+    /// [`check`](Self::check), where only these processes can fill `{process_name}`. Without any, the manager's line must be
+    /// allowed for every name.
+    ///
+    /// # Errors
+    /// The reason why it may not run.
+    pub fn check_for(&self, request: &Request<'_>, processes: &[&str]) -> Result<Reviewed, Refusal> {
+        Review { processes: Some(processes), ..Review::template(self) }.answer(request).map(review::Answer::into_reviewed)
+    }
+
+    /// Steps 1 to 4 on a filled command that nobody is going to run. A missing program or service is no refusal.
+    ///
+    /// # Errors
+    /// The reason why it may not run.
+    pub fn test(&self, request: &Request<'_>, values: &Values) -> Result<Reviewed, Refusal> {
+        Review { values: Some(values), ..Review::template(self) }.answer(request).map(review::Answer::into_reviewed)
     }
 
     /// Steps 1 to 5 on the filled command, right before it runs.
     ///
     /// # Errors
     /// The reason why it may not run.
-    pub fn review(&self, _request: &Request<'_>, _values: &Values) -> Result<Permit, Refusal> {
-        Ok(Permit {
-            argv: vec![],
-            program: PathBuf::new(),
-            rule: String::new(),
-            shell: false,
-            run_as: None,
-            requires_approval: false,
-            timeout: None,
-        })
+    pub fn review(&self, request: &Request<'_>, values: &Values) -> Result<Permit, Refusal> {
+        Review { values: Some(values), run: true, ..Review::template(self) }.answer(request)?.into_permit()
+    }
+
+    /// The rules in force, for people.
+    pub fn rules(&self) -> impl Iterator<Item = RuleLine<'_>> {
+        self.rules.iter().map(Rule::line)
     }
 }
 
-/// The rules that ship: what `allowed_commands` is when the settings do not say.
-#[must_use]
-pub fn shipped() -> Vec<AllowedCommand> {
-    Vec::new()
+/// Text from outside in a message: in quotes, harmless for a terminal, and not too long.
+fn quoted(text: &str) -> String {
+    let safe = terminal(text);
+    match safe.char_indices().nth(120) {
+        Some((cut, _)) => format!("\"{}…\"", &safe[..cut]),
+        None => format!("\"{safe}\""),
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! What to tell a person whose text is no plain command.
+
+use super::answer::{Refusal, RefusalKind};
+use super::quoted;
+use super::special::base_name;
+use super::token::{Fault, FaultKind, tokenise};
+
+/// Programs that only look: a pipe of them wants a table of processes or of sizes.
+const LOOKERS: &[&str] = &["ps", "top", "sort", "head", "tail", "grep", "awk", "wc", "cut", "uniq", "tr", "column", "cat"];
+
+/// The refusal for a text that the tokeniser stopped at.
+pub(super) fn refusal(text: &str, fault: &Fault) -> Refusal {
+    let found = &text[fault.span.clone()];
+    let refusal = |reason: String| Refusal::new(RefusalKind::Syntax, reason).at(fault.span.clone());
+    match fault.kind {
+        FaultKind::OpenQuote => refusal(format!("the quote {found} is not closed")),
+        FaultKind::LastBackslash => refusal("nothing follows the backslash".to_owned()),
+        FaultKind::Glob => glob(text, fault),
+        FaultKind::Expansion => refusal(format!(
+            "{found} means something to a shell, and no shell is started; put the word in single quotes if it is meant as it stands"
+        )),
+        FaultKind::Operator => operator(text, fault, found),
+    }
+}
+
+fn operator(text: &str, fault: &Fault, found: &str) -> Refusal {
+    let stages = |separator: &str| split_outside_quotes(text, separator);
+    let plain = |parts: &[String]| parts.len() > 1 && parts.iter().all(|part| tokenise(part).is_ok_and(|words| !words.is_empty()));
+    let at = |reason: String| Refusal::new(RefusalKind::Syntax, reason).at(fault.span.clone());
+    match found {
+        "&&" => {
+            let parts = stages("&&");
+            let whole = plain(&parts);
+            let refusal = at(format!(
+                "&& is a shell operator, and no shell is started: write two actions; the second runs only if the first succeeds{}",
+                if whole {
+                    format!(" ({})", parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(", then "))
+                } else {
+                    String::new()
+                }
+            ));
+            Refusal { suggestion: if whole { parts } else { Vec::new() }, ..refusal }
+        }
+        ";" => {
+            let parts = stages(";");
+            let refusal = at("; is a shell operator, and no shell is started: write two actions".to_owned());
+            Refusal { suggestion: if plain(&parts) { parts } else { Vec::new() }, ..refusal }
+        }
+        "|" if only_looks(&stages("|")) => {
+            at("| is a shell operator, and no shell is started; for a table of the largest processes use an action of type top_processes"
+                .to_owned())
+        }
+        ">" | ">>" | "<" | "<<" => {
+            at(format!("{found} is a shell operator, and no shell is started; what the command prints is recorded anyway"))
+        }
+        _ => at(format!("{found} is a shell operator, and no shell is started; one action is one program with its arguments")),
+    }
+}
+
+fn only_looks(stages: &[String]) -> bool {
+    stages.len() > 1
+        && stages.iter().all(|stage| {
+            tokenise(stage).is_ok() && stage.split_ascii_whitespace().next().is_some_and(|program| LOOKERS.contains(&base_name(program)))
+        })
+}
+
+fn glob(text: &str, fault: &Fault) -> Refusal {
+    let at = fault.span.start;
+    let start = text[..at].rfind([' ', '\t']).map_or(0, |blank| blank + 1);
+    let end = text[at..].find([' ', '\t']).map_or(text.len(), |blank| at + blank);
+    let word = &text[start..end];
+    let quotable = !word.contains(['\'', '"', '\\']);
+    let whole = format!("{}'{word}'{}", &text[..start], &text[end..]);
+    let refusal = Refusal::new(
+        RefusalKind::Syntax,
+        format!(
+            "{} is a pattern that a shell would expand, and no shell is started; quote it if the program itself reads patterns: {}",
+            &text[fault.span.clone()],
+            if quotable { format!("'{word}'") } else { "'…'".to_owned() }
+        ),
+    )
+    .at(fault.span.clone());
+    Refusal { suggestion: if quotable && tokenise(&whole).is_ok() { vec![whole] } else { Vec::new() }, ..refusal }
+}
+
+/// The parts between separators that stand outside quotes, without blanks around them.
+fn split_outside_quotes(text: &str, separator: &str) -> Vec<String> {
+    let mut parts = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    let mut quote: Option<u8> = None;
+    let bytes = text.as_bytes();
+    while at < bytes.len() {
+        match (quote, bytes[at]) {
+            (None, b'\\') | (Some(b'"'), b'\\') => at += 1,
+            (None, found @ (b'\'' | b'"')) => quote = Some(found),
+            (Some(open), found) if open == found => quote = None,
+            (None, _) if bytes[at..].starts_with(separator.as_bytes()) => {
+                parts.push(text[start..at].trim().to_owned());
+                at += separator.len() - 1;
+                start = at + 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    parts.push(text[start..].trim().to_owned());
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, says: &str, suggestion: &[&str]) {
+        let fault = tokenise(text).unwrap_err();
+        let refusal = refusal(text, &fault);
+        assert!(refusal.reason.contains(says), "{text}: {}", refusal.reason);
+        assert_eq!(refusal.suggestion, suggestion, "{text}");
+    }
+
+    #[test]
+    fn advice_fits_the_text() {
+        check(
+            "pkill -f 'node.*openclaw' && openclaw gateway start",
+            "write two actions",
+            &["pkill -f 'node.*openclaw'", "openclaw gateway start"],
+        );
+        check("a 'x && y' && b", "write two actions", &["a 'x && y'", "b"]);
+        check("a && b && c", "write two actions", &["a", "b", "c"]);
+        check("a && b | c", "write two actions", &[]);
+        check("a; b", "write two actions", &["a", "b"]);
+        check("ps aux | sort -nrk 3 | head -5", "top_processes", &[]);
+        check("ps aux | sh", "one action is one program", &[]);
+        check("a > /dev/null", "recorded anyway", &[]);
+        check("find /tmp -name *.log -delete", "'*.log'", &["find /tmp -name '*.log' -delete"]);
+        check("a $HOME", "single quotes", &[]);
+        check("a 'b", "not closed", &[]);
+        check("é && \\é b", "write two actions", &["é", "\\é b"]);
+    }
+}
