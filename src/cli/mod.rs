@@ -1,6 +1,6 @@
 //! The command line: `autoheal [OPTIONS] COMMAND`; no command is `run`.
 
-//ALLOW pub mod allow;
+pub mod allow;
 pub mod check;
 pub mod heal;
 pub mod match_;
@@ -127,6 +127,8 @@ enum Command {
     Heal(heal::HealArgs),
     /// Show which processes a watch entry matches now, and why.
     Match(match_::MatchArgs),
+    /// Ask the guard: what may run, by which rule.
+    Allow(allow::AllowArgs),
 }
 
 /// Reads the command line, does what it says, and returns the exit code.
@@ -178,6 +180,10 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
         Some(Command::Heal(args)) => heal::run(args, &places, cli.json, out),
         Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
+        Some(Command::Allow(args)) => {
+            let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut io::stderr() };
+            Ok(allow::run(args, &*load()?, cli.json, streams)?)
+        }
     }
 }
 
