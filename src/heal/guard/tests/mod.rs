@@ -1,5 +1,7 @@
 //! What the whole guard allows and refuses, as tables. The machine need not have any of the programs.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::settings::{AllowedCommand, ServiceCommand, Watch};
 use serde::Deserialize;

@@ -1,5 +1,7 @@
 //! Native actions and services.
 
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::config::settings::{ProcessEntry, ProcessMatch};
 
