@@ -158,8 +158,7 @@ impl Services {
 
     /// The line for a service or a process name. Without a manager, systemd's stands for it unless something is to run.
     pub(super) fn line(&self, verb: Verb, name: &str, run: bool) -> Result<Line, Refusal> {
-        // A name that the settings have a command for means that command, whatever process is called the same.
-        let service = if self.commands.contains_key(name) { name } else { self.of(name) };
+        let service = self.of(name);
         if names_autoheal(service) {
             return Err(Refusal::new(RefusalKind::NoRule, "autoheal never acts on itself"));
         }

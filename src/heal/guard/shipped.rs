@@ -72,12 +72,15 @@ pub(super) fn legacy(text: &str) -> Option<Vec<AllowedCommand>> {
     Some(shipped().into_iter().filter(|command| command.rule.split(' ').next() == Some(program)).collect())
 }
 
-/// Whether a text was meant as a regular expression on the whole command.
+/// Whether a text was meant as a regular expression on the whole command. A rule with quotes or slots can hold the same
+/// signs and mean them.
 pub(super) fn is_expression(text: &str) -> bool {
+    const SIGNS: &[&str] = &["\\/", ".*", ".+", "\\s", "\\d", "\\b", "(?"];
     let text = text.trim();
-    !text.starts_with("exact:")
-        && !text.contains('{')
-        && (text.starts_with('^') || text.ends_with('$') || ["\\/", ".*", ".+", "\\s", "\\d", "\\b"].iter().any(|sign| text.contains(sign)))
+    let anchored = text.starts_with('^') || text.ends_with('$');
+    let choice = text.split_once('(').is_some_and(|(_, inside)| inside.contains('|') && inside.contains(')'));
+    let plain = !text.contains(['{', '\'', '"']);
+    !text.starts_with("exact:") && (anchored || plain && (choice || SIGNS.iter().any(|sign| text.contains(sign))))
 }
 
 /// The rule that an expression probably means: anchors and escapes gone, choices and wildcards as slots.
@@ -129,11 +132,14 @@ mod tests {
             ("^systemctl restart nginx$", "systemctl restart nginx"),
             ("^svc (start|stop) .*", "svc {one:start|stop} {name}"),
             ("^tool -n \\d+", "tool -n {int}"),
+            ("nginx -s (reload|reopen)", "nginx -s {one:reload|reopen}"),
         ] {
             assert!(is_expression(text));
             assert_eq!(propose(text), proposal);
         }
         assert!(!is_expression("nginx -s reload"));
         assert!(!is_expression("tool {re:.*}"));
+        assert!(!is_expression("find /x -regex '.*\\.log' -delete"));
+        assert!(!is_expression("a && b"));
     }
 }

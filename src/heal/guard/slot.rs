@@ -291,7 +291,7 @@ fn is_domain(text: &str) -> bool {
             && !label.ends_with('-')
             && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
     };
-    text.len() <= 253 && text.split('.').all(label) && !names_autoheal(text)
+    text.len() <= 253 && text.split('.').all(label) && !text.eq_ignore_ascii_case("autoheal")
 }
 
 /// pkill reads the name as an extended expression, where a dot is any character: it must not be able to mean autoheal.

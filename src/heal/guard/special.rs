@@ -88,24 +88,26 @@ pub(super) fn check_argv(argv: &[String]) -> Result<(), String> {
     Ok(())
 }
 
-/// find evaluates from left to right: a test of age, name or emptiness must stand before `-delete`, with no "or" between.
+/// find evaluates from left to right: a test of age, name or emptiness must stand before `-delete`, with no "or" between. A
+/// name that is only excluded bounds nothing.
 fn delete_is_bounded(words: &[String]) -> bool {
     let mut bounded = false;
+    let mut negated = false;
     let mut words = words.iter().map(String::as_str);
     while let Some(word) = words.next() {
         match word {
             "-delete" if !bounded => return false,
             "-o" | "-or" | "," => bounded = false,
-            "-empty" => bounded = true,
-            "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin" | "-newer" | "-anewer" | "-cnewer" => {
-                bounded |= words.next().is_some()
-            }
-            "-name" | "-iname" => bounded |= words.next().is_some_and(names_something),
+            "-empty" => bounded |= !negated,
+            "-mtime" | "-mmin" | "-atime" | "-amin" | "-ctime" | "-cmin" => bounded |= words.next().is_some(),
+            "-name" | "-iname" => bounded |= words.next().is_some_and(names_something) && !negated,
             "-size" | "-type" | "-maxdepth" | "-mindepth" | "-path" | "-user" | "-group" | "-perm" => {
                 words.next();
             }
+            _ if word.starts_with("-newer") => bounded |= words.next().is_some(),
             _ => {}
         }
+        negated = matches!(word, "!" | "-not");
     }
     true
 }
@@ -164,6 +166,11 @@ mod tests {
         deletes("find /tmp -name ?* -delete", false);
         deletes("find /tmp -mtime +7 -o -delete", false);
         deletes("find /tmp -mtime +7 -delete -o -delete", false);
+        deletes("find /tmp ! -name *.keep -delete", false);
+        deletes("find /tmp ! -name *.keep -mtime +7 -delete", true);
+        deletes("find /tmp -not -mtime -7 -delete", true);
+        deletes("find /tmp -not -newer x -delete", true);
+        deletes("find /tmp -user -mtime -delete", false);
         deletes("find /tmp -type f -print", true);
         deletes("tool -delete", true);
     }

@@ -77,7 +77,11 @@ fn names() {
         &["", "-a", "a b", "a/b", "..", ".a", "a+b", "a;b", "autoheal", "Autoheal", "com.autoheal.agent"],
     );
     all("formula", &["postgresql@16", "libstdc++", "redis"], &["--all", "user/tap/x", "autoheal", "a b"]);
-    all("domain", &["shop.example.org", "localhost", "a-b.c"], &["-a.b", "a..b", "a_b", "*.a", "a/b", "a.", ""]);
+    all(
+        "domain",
+        &["shop.example.org", "localhost", "a-b.c", "autoheal.example.org"],
+        &["-a.b", "a..b", "a_b", "*.a", "a/b", "a.", "", "autoheal"],
+    );
     all(
         "procname",
         &["java", "node", "python3.11", "_x"],

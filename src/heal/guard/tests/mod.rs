@@ -215,6 +215,25 @@ fn a_permit_needs_everything_that_a_template_may_lack() {
 }
 
 #[test]
+fn a_link_that_exists_is_refused_at_every_stage() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = dir.path().canonicalize().unwrap();
+    std::os::unix::fs::symlink("/etc/shadow", base.join("link.log")).unwrap();
+    let policy = policy(&[&format!("true {{file:{}}}", base.display())]);
+    let command = format!("true {}/link.log", base.display());
+    let request = Request::Command(&command);
+    for answer in [policy.check(&request).err(), policy.test(&request, &Values::new()).err(), policy.review(&request, &Values::new()).err()]
+    {
+        let refusal = answer.unwrap();
+        assert_eq!(refusal.kind, RefusalKind::Path);
+        assert!(refusal.reason.ends_with("link.log is a link"), "{refusal}");
+        assert_eq!(refusal.span, Some(5..command.len()));
+    }
+    let labels = values(&[("path", base.join("link.log").to_str().unwrap())]);
+    assert_eq!(policy.review(&Request::Command("true {path}"), &labels).unwrap_err().kind, RefusalKind::Path);
+}
+
+#[test]
 fn an_absolute_program_is_the_one_that_the_command_path_finds() {
     let found = |name: &str| program::find(&settings(vec![]).command_path, name).unwrap().to_str().unwrap().to_owned();
     let policy = policy(&["cat {name}", "/opt/x/tool {name}"]);
