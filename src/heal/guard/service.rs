@@ -22,7 +22,7 @@ pub enum Manager {
 }
 
 impl Manager {
-    /// The host's: systemd where it runs, launchd on a Mac (Homebrew's services by their own names, see [`Services`]).
+    /// The host's: systemd where it runs, launchd on a Mac, where a bare name that is no label goes to Homebrew.
     #[must_use]
     pub fn of_this_host() -> Option<Self> {
         if Path::new("/run/systemd/system").is_dir() {
