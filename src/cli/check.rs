@@ -10,8 +10,9 @@ use crate::config::problem::{Level, Problem};
 use crate::config::settings::Settings;
 use crate::config::source::{PLAYBOOKS, Source};
 use crate::config::watched::{Watched, concerned};
-use crate::config::words::{fires_when, proven_by};
+use crate::config::words::{fires_when, proven_by, selector};
 use crate::config::{Config, Loaded, Places, Trust, load_sources, render, visible};
+use crate::detect::condition::Selector;
 use crate::sample::{Labels, Sample};
 
 /// Validates the configuration, then says in words when each playbook fires, on which targets, what it runs and by which rule, and how the repair is proven.
@@ -155,7 +156,7 @@ struct ActionView {
     rule: String,
     text: String,
     #[serde(skip)]
-    conditions: Vec<&'static str>,
+    conditions: Vec<String>,
 }
 
 impl View {
@@ -238,15 +239,16 @@ impl ActionView {
         let reviewed = action.kind.request().and_then(|request| config.policy.check(&request).ok());
         let approval =
             action.requires_approval || playbook.requires_approval || reviewed.as_ref().is_some_and(|reviewed| reviewed.requires_approval);
-        let conditions = [
+        let mut conditions: Vec<String> = action.frees.iter().map(|path| format!("only where {path} lies")).collect();
+        conditions.extend(action.when.0.iter().map(|test| format!("only for {}", selector(&Selector(vec![test.clone()])))));
+        let others = [
             (approval, "asks first"),
             (action.skip_if_missing, "skipped if not installed"),
-            (action.frees.is_some(), "only on the mount where it frees something"),
-            (!action.when.0.is_empty(), "only for some targets"),
             (action.continue_on_failure, "its failure stops nothing"),
         ];
+        conditions.extend(others.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words.to_owned()));
         Self {
-            conditions: conditions.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words).collect(),
+            conditions,
             text: action.description.clone(),
             rule: reviewed.as_ref().map_or_else(String::new, |reviewed| reviewed.rule.clone()),
             argv: reviewed.map_or_else(|| vec![action.kind.name().to_owned()], |reviewed| reviewed.argv),
@@ -260,7 +262,7 @@ impl ActionView {
             line.push_str(&format!(": {}", visible(&self.text)));
         }
         if !self.conditions.is_empty() {
-            line.push_str(&format!(" ({})", self.conditions.join(", ")));
+            line.push_str(&format!(" ({})", visible(&self.conditions.join(", "))));
         }
         if !self.rule.is_empty() {
             line.push_str(&format!("\n                 by the rule  {}", visible(&self.rule)));

@@ -13,7 +13,7 @@ use super::problem::{Draft, Problem, place};
 use super::source::Text;
 
 /// Lists and objects inside each other. No sensible file comes near; it bounds the stack that reading takes.
-const MAX_DEPTH: usize = 64;
+const MAX_DEPTH: usize = 24;
 
 /// A file that is well-formed JSON.
 #[derive(Debug)]
@@ -247,7 +247,7 @@ mod tests {
         refused("{\"a\": 1e999}", "syntax", 1, 7);
         refused("{\"a\": NaN}", "syntax", 1, 7);
         refused("{} {}", "syntax", 1, 4);
-        refused(&"[".repeat(70), "too_deep", 1, 65);
+        refused(&"[".repeat(70), "too_deep", 1, 25);
         refused("{\"a\": \"b", "syntax", 1, 8);
     }
 

@@ -84,7 +84,7 @@ record! {
 
 record! {
     /// `archive_log`
-    ArchiveLog { path: PathTemplate, to: Option<PathTemplate>, keep: Option<u32>, }
+    ArchiveLog { path: PathTemplate, to: Option<PathTemplate>, keep: Option<AtLeastOne>, }
 }
 
 record! {
@@ -198,7 +198,7 @@ fn read(kind: Type, fields: &mut Fields<'_, '_, '_>) -> Option<ActionKind> {
         Type::DeleteFiles => delete_files(fields)?,
         Type::ArchiveLog => {
             let raw = ArchiveLog::read(fields)?;
-            ActionKind::ArchiveLog { path: raw.path.0, to: raw.to.map(|to| to.0), keep: raw.keep }
+            ActionKind::ArchiveLog { path: raw.path.0, to: raw.to.map(|to| to.0), keep: raw.keep.map(|keep| keep.0) }
         }
         Type::SignalProcess => {
             let raw = SignalProcess::read(fields)?;

@@ -65,27 +65,26 @@ pub fn start(
 ) -> Worker {
     threads::spawn("reload", move || {
         let (poke, events) = bounded(1);
-        let reloader = Reloader::new(location, in_force);
-        run(reloader, &Watch::new(poke), &events, &changes, requests, &shutdown);
+        let watch = Watch::new(&location, poke);
+        run(Reloader::new(location, in_force), watch, &events, &changes, requests, &shutdown);
     })
 }
 
 fn run(
     mut reloader: Reloader,
-    watch: &Watch,
+    mut watch: Watch,
     events: &Receiver<()>,
     changes: &Sender<Reloaded>,
     mut requests: Receiver<Now>,
     shutdown: &Receiver<()>,
 ) {
-    let mut watch = WatchState::new(watch, &reloader.location);
     // The files may have changed since they were loaded at the start: the first look is at once.
     let mut first_change = Some(Moment::now());
     loop {
         let wait = match first_change {
             // Whatever has been changing for long enough is read as it is.
             Some(first) => QUIET.min(AT_MOST.saturating_sub(Moment::now().since(first))),
-            None if watch.is_blind() => POLL_BLIND,
+            None if watch.is_blind(&reloader.location) => POLL_BLIND,
             None => POLL,
         };
         let mut reply = None;
@@ -247,29 +246,16 @@ fn changes(old: &Config, new: &Config) -> String {
     if words.is_empty() { "nothing that matters changed".to_owned() } else { words.join(" ") }
 }
 
-/// The watcher, if the system gives one.
-#[derive(Debug)]
-struct Watch {
-    poke: Sender<()>,
-}
-
-impl Watch {
-    fn new(poke: Sender<()>) -> Self {
-        Self { poke }
-    }
-
-    fn watcher(&self) -> Option<RecommendedWatcher> {
-        let poke = self.poke.clone();
-        let handle = move |event: notify::Result<Event>| {
-            if event.map_or(true, |event| matters(event.kind)) {
-                // One waiting poke is enough: it says only "look again".
-                let _ = poke.try_send(());
-            }
-        };
-        notify::recommended_watcher(handle)
-            .map_err(|error| log::warn!("configuration: cannot watch for changes, looking every {} s: {error}", POLL_BLIND.as_secs()))
-            .ok()
-    }
+fn watcher(poke: Sender<()>) -> Option<RecommendedWatcher> {
+    let handle = move |event: notify::Result<Event>| {
+        if event.map_or(true, |event| matters(event.kind)) {
+            // One waiting poke is enough: it says only "look again".
+            let _ = poke.try_send(());
+        }
+    };
+    notify::recommended_watcher(handle)
+        .map_err(|error| log::warn!("configuration: cannot watch for changes, looking every {} s: {error}", POLL_BLIND.as_secs()))
+        .ok()
 }
 
 /// Our own reading makes events too; only the end of somebody's writing matters among those.
@@ -278,21 +264,22 @@ fn matters(kind: EventKind) -> bool {
 }
 
 /// Which directories are watched. A directory that was replaced is another one.
-struct WatchState {
+struct Watch {
     watcher: Option<RecommendedWatcher>,
     directories: BTreeMap<PathBuf, (u64, u64)>,
 }
 
-impl WatchState {
-    fn new(watch: &Watch, location: &Location) -> Self {
-        let watcher = location.dir.as_ref().and_then(|_| watch.watcher());
+impl Watch {
+    fn new(location: &Location, poke: Sender<()>) -> Self {
+        let watcher = location.dir.as_ref().and_then(|_| watcher(poke));
         let mut state = Self { watcher, directories: BTreeMap::new() };
         state.refresh(location);
         state
     }
 
-    fn is_blind(&self) -> bool {
-        self.directories.is_empty()
+    /// Something should be watched, and nothing is.
+    fn is_blind(&self, location: &Location) -> bool {
+        location.dir.is_some() && self.directories.is_empty()
     }
 
     fn refresh(&mut self, location: &Location) {

@@ -29,7 +29,7 @@ pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Revie
         found.push((format!("{path}.repeat_seconds"), draft));
     }
     for action in &playbook.actions {
-        found.extend(missing_program(action, reviews).map(|draft| (action.path.clone(), draft)));
+        found.extend(missing_program(action, reviews));
         found.extend(unknown_name(action, settings));
         found.extend(secrets(action));
         if action.retry_count.is_some() && playbook.strategy == Strategy::All {
@@ -89,14 +89,15 @@ fn late_retry(playbook: &Playbook) -> Option<Draft> {
     })
 }
 
-fn missing_program(action: &Action, reviews: &Reviews) -> Option<Draft> {
+fn missing_program(action: &Action, reviews: &Reviews) -> Option<Remark> {
     let program = reviews.get(&action.path)?.missing_program.as_ref()?;
-    if action.skip_if_missing {
-        return Some(
-            Draft::note("program_missing", format!("{program} is not on command_path: the action will be skipped")).found(program),
-        );
-    }
-    Some(Draft::warning("program_missing", format!("program not found on command_path: {program}")).found(program))
+    let path = action.kind.main_text().map_or_else(|| action.path.clone(), |(key, _)| format!("{}.{key}", action.path));
+    let draft = if action.skip_if_missing {
+        Draft::note("program_missing", format!("{program} is not on command_path: the action will be skipped"))
+    } else {
+        Draft::warning("program_missing", format!("program not found on command_path: {program}"))
+    };
+    Some((path, draft.found(program)))
 }
 
 /// Names without placeholders that nothing here has.

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
 use super::playbook::{ActionKind, Strategy};
 use super::source::{PLAYBOOKS, SETTINGS, shipped_playbooks, shipped_settings};
 use super::*;
@@ -22,10 +24,6 @@ fn line(problem: &Problem) -> String {
     let Problem { line, column, path, code, suggestion, .. } = problem;
     let next = suggestion.as_ref().map_or_else(String::new, |next| format!(" ({next})"));
     format!("{line}:{column} {path} {code}{next}")
-}
-
-fn at_level(problems: &[Problem], level: Level) -> Vec<String> {
-    problems.iter().filter(|problem| problem.severity == level).map(line).collect()
 }
 
 /// Expected problems stand in `expected.txt`: the name of each file, then its problems, indented.
@@ -48,22 +46,19 @@ fn every_bad_file_has_exactly_the_problems_that_are_expected() {
 
 #[test]
 fn the_original_format_loads_unchanged() {
-    let text = good("original-format.json");
-    let parsed = Parsed::playbooks(&text);
-    let playbooks = parsed.value.as_deref().unwrap();
+    let config = parse(&good("original-format.json"), &shipped_settings()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let playbooks = &config.playbooks;
     let ids: Vec<&str> = playbooks.iter().map(|playbook| playbook.id.as_str()).collect();
     assert_eq!(ids, ["disk_space_low", "process_down", "memory_leak", "api_slow", "ssl_expiring"]);
     assert_eq!(playbooks[0].actions[2].timeout, Duration::from_secs(120));
     assert!(playbooks[3].requires_approval && !playbooks[0].requires_approval);
     assert_eq!(playbooks[4].retries(), (1, Duration::ZERO));
-    assert_eq!(at_level(&parsed.into_problems(), Level::Error), [""; 0]);
 }
 
 #[test]
 fn every_field_is_read() {
-    let text = good("every-field.json");
-    let parsed = Parsed::playbooks(&text);
-    let [all, tells] = parsed.value.as_deref().unwrap() else { panic!("{:?}", parsed.problems) };
+    let config = parse(&good("every-field.json"), &shipped_settings()).unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let [all, tells] = config.playbooks.as_slice() else { panic!("{:?}", config.playbooks) };
     assert_eq!(
         all.condition.to_string(),
         "memory_usage >= 95 && (process_memory_mb{process_name=~\"web*|db\", pid=\"1\"} > 2048 || !(process_status == running) for 0.5s) for 60s"
@@ -72,7 +67,7 @@ fn every_field_is_read() {
     assert_eq!(all.actions.len(), 10);
     assert!(matches!(&all.actions[7].kind, ActionKind::SignalProcess { signal, .. } if signal == "HUP"));
     assert!(
-        matches!(&all.actions[4].kind, ActionKind::Http { method, expect_status, .. } if method == "PUT" && expect_status.contains(250))
+        matches!(&all.actions[4].kind, ActionKind::Http { method, expect_status, .. } if method == "POST" && expect_status.contains(250))
     );
     assert_eq!(all.actions[1].timeout, Duration::from_secs(120));
     assert_eq!(all.actions[5].description, "delete files named *.tmp older than 12 h in /tmp");
@@ -285,11 +280,45 @@ fn two_commands_in_one_are_refused_with_their_place() {
 }
 
 #[test]
-fn a_large_file_is_read_in_reasonable_time_and_one_over_the_limit_refused() {
+fn thousands_of_problems_are_all_reported() {
     let many: Vec<String> =
         (0..5000).map(|index| format!("\"p{index}\": {{\"condition\": \"disk_usage > {index}\", \"actions\": [], \"x\": 1}}")).collect();
     let text = format!("{{{}}}", many.join(","));
     let problems = parse(&Text::new("p", &text), &Text::new("s", "{}")).unwrap_err();
     assert_eq!(problems.iter().filter(|problem| problem.code == "unknown_key").count(), 5000);
     assert!(problems.iter().all(|problem| problem.line == 1));
+}
+
+#[test]
+fn the_deepest_file_fits_on_the_stack_of_a_thread() {
+    let nested = |depth: usize, inner: &str| format!("{}{inner}{}", r#"{"not": "#.repeat(depth), "}".repeat(depth));
+    let expression = format!("\"{}disk_usage > 1{}\"", "!(".repeat(15), ")".repeat(15));
+    let text = format!(r#"{{"deep": {{"condition": {}, "actions": []}}}}"#, nested(22, &expression));
+    let worker = crate::threads::spawn("deep", move || {
+        let config = parse(&Text::new("p", &text), &shipped_settings()).unwrap();
+        assert!(config.playbooks[0].condition.to_string().starts_with("!(!(!("));
+    });
+    assert_eq!(worker.ended().recv(), Ok(true));
+}
+
+proptest! {
+    #[test]
+    fn no_edit_makes_the_loader_panic(edits in prop::collection::vec((any::<prop::sample::Index>(), "[ -~é\\n]{0,3}"), 1..6)) {
+        let mut text = good("every-field.json").text.to_string();
+        for (at, with) in edits {
+            let mut at = at.index(text.len());
+            while !text.is_char_boundary(at) {
+                at -= 1;
+            }
+            let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
+            text.replace_range(at..end, &with);
+        }
+        let texts = Texts { playbooks: Text::new("p", &text), settings: Text::new("s", "{}") };
+        let problems = parse(&texts.playbooks, &texts.settings).map_or_else(|problems| problems, |config| config.remarks);
+        for problem in &problems {
+            let file = texts.of(&problem.file).unwrap();
+            prop_assert!(file.get(problem.span.clone()).is_some(), "{:?}", problem);
+        }
+        prop_assert_eq!(render(&problems, &texts, true).is_empty(), problems.is_empty());
+    }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::playbook::{Playbook, Strategy};
 use crate::clock::in_words;
-use crate::detect::condition::{Comparison, Condition, Operand, Operator, Test};
+use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
 use crate::metric::Values;
 
 /// `disk_usage > 90 for 60s (disk usage is over 90 %, for 1 min)`
@@ -72,7 +72,19 @@ fn comparison(one: &Comparison) -> String {
         Operand::Number(number) => number.to_string(),
         Operand::Text(word) => word.clone(),
     };
-    format!("{}{} is {words}{operand}{unit}", noun(one.metric.name), one.selector)
+    let of = if one.selector.0.is_empty() { String::new() } else { format!(" ({})", selector(&one.selector)) };
+    format!("{}{of} is {words}{operand}{unit}", noun(one.metric.name))
+}
+
+/// `host localhost or ::1, mount not /data`
+#[must_use]
+pub fn selector(selector: &Selector) -> String {
+    let one = |test: &LabelTest| {
+        let not = if test.negated { "not " } else { "" };
+        let texts: Vec<&str> = test.patterns.iter().map(Pattern::text).collect();
+        format!("{} {not}{}", test.label, texts.join(" or "))
+    };
+    selector.0.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 /// The metric's name without its unit.
@@ -105,6 +117,10 @@ mod tests {
             "!(swap_usage > 1) || (swap_usage < 2 for 1s)",
             "(it is not so that swap usage is over 1 %) or (swap usage is under 2 %, for 1 s)",
         );
-        check("disk_usage{mount=\"/\"} != 1", "disk usage{mount=\"/\"} is not 1 %");
+        check("disk_usage{mount=\"/\"} != 1", "disk usage (mount /) is not 1 %");
+        check(
+            "swap_usage > 1 || api_latency_ms{host!~\"a|b\"} < 1",
+            "swap usage is over 1 % or api latency (host not a or b) is under 1 ms",
+        );
     }
 }
