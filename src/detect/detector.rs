@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Edge;
-use super::condition::{Condition, Operand, joins};
+use super::condition::{Condition, Operand, Operator, joins};
 use super::progress::{Progress, View};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
@@ -183,7 +183,7 @@ impl Detector {
             }
         }
         // In the order of the file, and of one playbook the worst target first.
-        fired.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| size(right).total_cmp(&size(left))));
+        fired.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| badness(right).total_cmp(&badness(left))));
         cleared.extend(fired.into_iter().map(|(_, opening)| Edge::Fired(opening)));
         cleared
     }
@@ -266,12 +266,15 @@ fn trigger(condition: &Condition, samples: &[Sample]) -> Trigger {
     Trigger { text, metric: leading.metric.name.to_owned(), value: value(leading.metric), threshold }
 }
 
-fn size(opening: &Opening) -> f64 {
-    match &opening.trigger.value {
+/// How bad the leading value is: large where the condition asks for large values, small where it asks for small ones.
+fn badness(opening: &Opening) -> f64 {
+    let value = match &opening.trigger.value {
         Some(Value::Number(number)) => *number,
         Some(Value::Infinite) => f64::INFINITY,
         _ => 0.0,
-    }
+    };
+    let small_is_bad = matches!(opening.playbook.condition.leading().operator, Operator::Less | Operator::LessOrEqual);
+    if small_is_bad { -value } else { value }
 }
 
 /// The identities among these samples that a playbook is about.

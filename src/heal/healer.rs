@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cooldown::Cooldowns;
+use super::cooldown::{Cooldowns, Held};
 use super::outcome::Outcome;
 use crate::clock::Moment;
 use crate::config::playbook::{CooldownScope, Playbook};
@@ -76,6 +76,9 @@ pub enum Effect {
     Ended(DedupKey),
 }
 
+/// How long the turn is kept for an urgent incident that looks again.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// The owner of all incidents.
 #[derive(Debug)]
 pub struct Healer {
@@ -88,8 +91,10 @@ pub struct Healer {
     /// When an action last ended: whoever looked before must look again.
     last_action: Option<Moment>,
     cooldowns: Cooldowns,
-    /// Fired during a cooldown and not cleared since.
+    /// Fired while something held the key back, and not cleared since.
     held_back: BTreeMap<DedupKey, Opening>,
+    /// The most urgent incident looks again before its first action: nothing less urgent begins until then.
+    reserved: Option<(String, Moment)>,
     /// Measurements that were asked for.
     asked: HashMap<u64, String>,
     next_token: u64,
@@ -108,6 +113,7 @@ impl Healer {
             last_action: None,
             cooldowns: Cooldowns::default(),
             held_back: BTreeMap::new(),
+            reserved: None,
             asked: HashMap::new(),
             next_token: 0,
         }
@@ -120,6 +126,7 @@ impl Healer {
             Input::Edge(Edge::Fired(opening)) => self.fired(*opening, now, &mut effects),
             Input::Edge(Edge::Cleared(key)) => {
                 self.held_back.remove(&key);
+                self.cooldowns.cleared(&key);
             }
             Input::Measured { token, samples } => {
                 if let Some(id) = self.asked.remove(&token) {
@@ -196,9 +203,13 @@ impl Healer {
     #[must_use]
     pub fn next_tick(&self, now: Moment) -> Option<Duration> {
         let deadlines = self.live.iter().filter_map(Incident::deadline).map(|at| at.running.saturating_sub(now.running));
-        let windows =
-            self.held_back.values().map(|held| self.cooldowns.left(&held.playbook, &held.target.identity, now).unwrap_or(Duration::ZERO));
-        deadlines.chain(windows).min()
+        let reserved = self.reserved.iter().map(|(_, until)| until.running.saturating_sub(now.running));
+        let windows = self.held_back.values().filter_map(|opening| match self.cooldowns.held(opening, now) {
+            Held::Free => Some(Duration::ZERO),
+            Held::For(left) => Some(left),
+            Held::UntilCleared => None,
+        });
+        deadlines.chain(windows).chain(reserved).min()
     }
 
     fn fired(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) {
@@ -206,18 +217,18 @@ impl Healer {
         if self.live.iter().any(|incident| incident.key() == key) {
             return;
         }
-        match self.cooldowns.left(&opening.playbook, &key.identity, now) {
-            None => {
+        match self.cooldowns.held(&opening, now) {
+            Held::Free => {
                 self.open(opening, now, effects);
+                return;
             }
-            Some(left) => {
-                if self.cooldowns.record_once(&opening.playbook, &key.identity) {
-                    let incident = Incident::rate_limited(self.ids.next_id(), opening.clone(), self.host.clone(), left, now);
-                    effects.push(Effect::Changed(Box::new(incident)));
-                }
-                self.held_back.insert(key, opening);
+            Held::For(left) if self.cooldowns.record_once(&opening) => {
+                let incident = Incident::rate_limited(self.ids.next_id(), opening.clone(), self.host.clone(), left, now);
+                effects.push(Effect::Changed(Box::new(incident)));
             }
+            Held::For(_) | Held::UntilCleared => {}
         }
+        self.held_back.insert(key, opening);
     }
 
     fn open(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) -> String {
@@ -245,11 +256,13 @@ impl Healer {
                     self.asked.insert(self.next_token, id.to_owned());
                     effects.push(Effect::Measure { token: self.next_token, wants: incident.wants() });
                 }
-                Step::Tell(notice) => effects.push(Effect::Tell(*notice, Box::new(incident.clone()))),
-                Step::Ended => {}
+                Step::Tell(_) | Step::Ended => {}
             }
         }
-        effects.push(Effect::Changed(Box::new(self.live[position].clone())));
+        let incident = &self.live[position];
+        effects.push(Effect::Changed(Box::new(incident.clone())));
+        let notices = steps.iter().filter_map(|step| if let Step::Tell(notice) = step { Some(*notice) } else { None });
+        effects.extend(notices.map(|notice| Effect::Tell(notice, Box::new(incident.clone()))));
         if steps.contains(&Step::Ended) {
             let incident = self.live.remove(position);
             self.asked.retain(|_, asked| *asked != incident.id);
@@ -265,10 +278,11 @@ impl Healer {
             self.step(&id, Event::Tick, now, effects);
         }
         self.cooldowns.sweep(now);
+        self.reserved.take_if(|(_, until)| until.is_due(now));
         let free: Vec<DedupKey> = self
             .held_back
             .iter()
-            .filter(|(key, held)| self.cooldowns.left(&held.playbook, &key.identity, now).is_none())
+            .filter(|(_, opening)| self.cooldowns.held(opening, now) == Held::Free)
             .map(|(key, _)| key.clone())
             .collect();
         for opening in free.iter().filter_map(|key| self.held_back.remove(key)).collect::<Vec<_>>() {
@@ -279,20 +293,35 @@ impl Healer {
     /// The next action goes to the most urgent incident that is ready: severity, then age.
     fn give_turn(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         while self.acting.is_none() {
-            let next = self.live.iter().filter(|incident| self.may_act(incident)).min_by_key(|i| (i.playbook.severity, i.detected.running));
+            let next = self.live.iter().filter(|incident| self.may_act(incident)).min_by_key(|incident| incident.urgency());
+            if next.is_some_and(|next| self.is_reserved_against(next, now)) {
+                return;
+            }
             let Some((id, index)) = next.and_then(|incident| Some((incident.id.clone(), incident.ready()?))) else { return };
             if index == 0 && self.must_look_again(&id) {
+                self.reserved = Some((id.clone(), now.after(PATIENCE)));
                 self.step(&id, Event::LookAgain, now, effects);
             } else if let Some(left) = self.cooldown_of_first_action(&id, index, now) {
-                if let Some(incident) = self.live.iter().find(|incident| incident.id == id) {
-                    self.cooldowns.record_once(&incident.playbook, &incident.target.identity);
-                }
+                self.note_window(&id);
                 self.step(&id, Event::RateLimited(left), now, effects);
             } else {
                 self.acting = Some(id.clone());
                 self.step(&id, Event::Turn, now, effects);
                 effects.push(Effect::Prepare { id, index });
             }
+        }
+    }
+
+    /// Whether a more urgent incident, which is looking again, has the turn before this one.
+    fn is_reserved_against(&self, incident: &Incident, now: Moment) -> bool {
+        let Some((id, until)) = &self.reserved else { return false };
+        !until.is_due(now) && self.incident(id).is_some_and(|first| first.is_looking() && first.urgency() < incident.urgency())
+    }
+
+    /// The incident is about to become this window's record of a trigger that came too early.
+    fn note_window(&mut self, id: &str) {
+        if let Some(incident) = self.live.iter().find(|incident| incident.id == id) {
+            self.cooldowns.recorded(&incident.playbook, incident.key());
         }
     }
 
@@ -306,7 +335,7 @@ impl Healer {
     /// Another action ended since this incident looked: it may have cured both.
     fn must_look_again(&self, id: &str) -> bool {
         let confirmed = self.incident(id).and_then(|incident| incident.confirmed);
-        matches!((confirmed, self.last_action), (Some(confirmed), Some(action)) if confirmed.running <= action.running)
+        matches!((confirmed, self.last_action), (Some(confirmed), Some(action)) if confirmed.running < action.running)
     }
 
     /// A cooldown that began after the incident was opened: another target of the same playbook was healed meanwhile.

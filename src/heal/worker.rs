@@ -152,10 +152,11 @@ impl HealWorker {
         let _ = reply.send(answer);
     }
 
-    /// Does what the healer says. Reports come last: writing them delays no action.
+    /// Does what the healer says. Reports and notices come last: writing them delays no action.
     fn perform(&mut self, effects: Vec<Effect>) {
         let mut queue: VecDeque<Effect> = effects.into();
         let mut changed: BTreeMap<String, Box<Incident>> = BTreeMap::new();
+        let mut notices = Vec::new();
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Measure { token, wants } => {
@@ -164,7 +165,7 @@ impl HealWorker {
                     let _ = self.wiring.collect.send(collect::Order::Measure(fresh));
                 }
                 Effect::Prepare { id, index } => queue.extend(self.prepare(&id, index)),
-                Effect::Tell(kind, incident) => self.tell(kind, &incident),
+                Effect::Tell(kind, incident) => notices.push((kind, incident)),
                 Effect::Changed(incident) => {
                     changed.insert(incident.id.clone(), incident);
                 }
@@ -180,6 +181,7 @@ impl HealWorker {
             let report = self.wiring.reports.path(&incident);
             let _ = self.wiring.changes.send(Change { incident, report, open: self.wiring.healer.live().len() });
         }
+        notices.iter().for_each(|(kind, incident)| self.tell(*kind, incident));
     }
 
     fn prepare(&mut self, id: &str, index: usize) -> Vec<Effect> {

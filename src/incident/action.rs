@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use crate::config::playbook::Action;
 use crate::heal::outcome::{End, Outcome};
+use crate::placeholder::{self, Values};
 
 /// One action's record.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,8 +52,9 @@ pub enum ActionStatus {
 impl ActionRecord {
     /// The record of an action that has not had its turn.
     #[must_use]
-    pub fn new(action: &Action, command: String) -> Self {
-        let (kind, description) = (action.kind.name(), action.description.clone());
+    pub fn new(action: &Action, values: &Values) -> Self {
+        let (kind, description) = (action.kind.name(), placeholder::fill(&action.description, values));
+        let command = action.kind.line(values);
         Self { kind, description, command, argv: Vec::new(), status: ActionStatus::NotRun, reason: None, outcome: None }
     }
 

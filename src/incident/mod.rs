@@ -4,6 +4,7 @@
 mod action;
 pub mod event;
 pub mod id;
+mod query;
 mod step;
 mod verify;
 pub mod view;

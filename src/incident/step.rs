@@ -16,9 +16,9 @@ use super::verify::{Looks, Next, is_proven};
 use super::{ActionRecord, ActionStatus, Approval, ApprovalState, Incident, Opening, Proof, Status, Verification};
 use crate::clock::{Moment, in_words};
 use crate::config::playbook::Strategy;
+use crate::detect::condition::joins;
 use crate::heal::outcome::Outcome;
-use crate::placeholder::Values;
-use crate::sample::{Sample, Want};
+use crate::sample::Sample;
 
 /// How often the look before the first action is repeated when it says nothing, and how far apart.
 const RECHECKS: u32 = 3;
@@ -74,7 +74,7 @@ impl Incident {
             playbook,
         };
         let values = incident.values();
-        incident.actions = incident.playbook.actions.iter().map(|action| ActionRecord::new(action, action.kind.line(&values))).collect();
+        incident.actions = incident.playbook.actions.iter().map(|action| ActionRecord::new(action, &values)).collect();
         incident.note(now, "opened", incident.trigger.text.clone());
         let effects = if force { incident.begin(now) } else { vec![Effect::Measure] };
         (incident, effects)
@@ -92,7 +92,7 @@ impl Incident {
     #[must_use]
     pub fn step(&mut self, event: Event<'_>, now: Moment) -> Vec<Effect> {
         match (self.phase.clone(), event) {
-            (Phase::Rechecking { tries }, Event::Measured(samples)) => self.rechecked(tries, samples, now),
+            (Phase::Rechecking { tries }, Event::Measured(samples)) => self.rechecked(tries, &self.own(samples), now),
             (Phase::RecheckWait { tries, until }, Event::Tick) if until.is_due(now) => {
                 self.enter(Status::Open, Phase::Rechecking { tries });
                 vec![Effect::Measure]
@@ -105,7 +105,7 @@ impl Incident {
             (Phase::Acting { index }, Event::Finished(outcome)) => self.finished(index, outcome, now),
             (Phase::Acting { index }, Event::Stopped(outcome)) => self.stopped(index, outcome, now),
             (Phase::Asking { index, until }, Event::Tick) if until.is_due_after_sleep(now) => self.nobody_answered(index, now),
-            (Phase::Verifying { rung, looks }, Event::Measured(samples)) => self.looked(rung, looks, samples, now),
+            (Phase::Verifying { rung, looks }, Event::Measured(samples)) => self.looked(rung, looks, &self.own(samples), now),
             (Phase::VerifyWait { rung, looks, until }, Event::Tick) if until.is_due(now) => {
                 self.enter(Status::Verifying, Phase::Verifying { rung, looks });
                 vec![Effect::Measure]
@@ -123,61 +123,12 @@ impl Incident {
         }
     }
 
-    /// When [`Event::Tick`] is due.
-    #[must_use]
-    pub fn deadline(&self) -> Option<Moment> {
-        match self.phase {
-            Phase::RecheckWait { until, .. } | Phase::Asking { until, .. } | Phase::VerifyWait { until, .. } => Some(until),
-            _ => None,
-        }
-    }
-
-    /// The action that waits for its turn.
-    #[must_use]
-    pub fn ready(&self) -> Option<usize> {
-        if let Phase::Ready { index } = self.phase { Some(index) } else { None }
-    }
-
-    /// The action that has its turn.
-    #[must_use]
-    pub fn acting(&self) -> Option<usize> {
-        if let Phase::Acting { index } = self.phase { Some(index) } else { None }
-    }
-
-    /// What must be measured afresh for the look that was asked for.
-    #[must_use]
-    pub fn wants(&self) -> Vec<Want> {
-        let condition = match (&self.phase, &self.playbook.verify) {
-            (Phase::Verifying { .. }, Some(verify)) => &verify.condition,
-            _ => &self.playbook.condition,
-        };
-        let mut wants: Vec<Want> = Vec::new();
-        for comparison in condition.comparisons() {
-            let want = Want { metric: comparison.metric, identity: self.target.identity.clone() };
-            if !wants.contains(&want) {
-                wants.push(want);
-            }
-        }
-        wants
-    }
-
-    /// What placeholders of the actions stand for.
-    #[must_use]
-    pub fn values(&self) -> Values {
-        let mut values: Values = self.target.labels().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let value = self.trigger.value.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
-        for (name, text) in [
-            ("incident_id", self.id.as_str()),
-            ("playbook", &self.playbook.id),
-            ("metric", &self.trigger.metric),
-            ("value", &value),
-            ("threshold", &self.trigger.threshold),
-            ("severity", self.playbook.severity.name()),
-            ("hostname", &self.host),
-        ] {
-            values.insert(name.to_owned(), text.to_owned());
-        }
-        values
+    /// Of what was measured only that which was wanted: collectors answer with all that they saw on the way.
+    fn own(&self, samples: &[Sample]) -> Vec<Sample> {
+        let wants = self.wants();
+        let wanted =
+            |sample: &&Sample| wants.iter().any(|want| want.metric == sample.metric && joins(&want.identity, &sample.target.identity));
+        samples.iter().filter(wanted).cloned().collect()
     }
 
     fn enter(&mut self, status: Status, phase: Phase) {
@@ -248,7 +199,7 @@ impl Incident {
             }
             Prepared::Ask(argv) => {
                 let until = now.after(self.playbook.approval_timeout);
-                self.note(now, "approval_asked", format!("{}: {}", self.actions[index].description, self.actions[index].command));
+                self.note(now, "approval_asked", self.actions[index].command.clone());
                 self.actions[index].argv = argv;
                 self.approval = Some(Approval { state: ApprovalState::Asked, at: now, deadline: until });
                 self.enter(Status::AwaitingApproval, Phase::Asking { index, until });
@@ -395,12 +346,6 @@ impl Incident {
         self.ended = Some(now);
         self.enter(status, Phase::Ended);
         vec![Effect::Ended]
-    }
-
-    /// Why it ended, or what happened last.
-    #[must_use]
-    pub fn last_word(&self) -> &str {
-        self.timeline.last().map_or("", |entry| entry.text.as_str())
     }
 }
 

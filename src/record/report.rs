@@ -63,12 +63,6 @@ fn head(out: &mut String, incident: &Incident) {
         escape::markdown(&incident.host),
         status_line(incident),
     );
-    if !incident.playbook.description.is_empty() {
-        let _ = writeln!(out, "- **Playbook**: {}", escape::markdown(&incident.playbook.description));
-    }
-    if let Some(url) = &incident.playbook.runbook_url {
-        let _ = writeln!(out, "- **Runbook**: {}", escape::markdown(url));
-    }
 }
 
 fn action_section(out: &mut String, action: &ActionRecord) {

@@ -14,12 +14,22 @@ const CORE: &[&str] = &[
     "src/clock.rs",
     "src/metric.rs",
     "src/sample.rs",
+    "src/placeholder.rs",
     "src/config/playbook.rs",
+    "src/config/problem.rs",
     "src/config/settings.rs",
     "src/detect/condition.rs",
+    "src/detect/detector.rs",
+    "src/detect/progress.rs",
+    "src/incident",
+    "src/heal/cooldown.rs",
     "src/heal/guard",
+    "src/heal/healer.rs",
     "src/heal/outcome.rs",
+    "src/record/escape.rs",
     "src/record/json.rs",
+    "src/record/notice.rs",
+    "src/record/report.rs",
 ];
 
 /// Beside each other, these are the only modules that the core may name.
@@ -27,12 +37,19 @@ const CORE_MAY_NAME: &[&str] = &[
     "clock",
     "metric",
     "sample",
+    "placeholder",
     "config::playbook",
+    "config::problem",
     "config::settings",
+    "detect::Edge",
     "detect::condition",
+    "detect::detector",
+    "incident",
     "heal::guard",
     "heal::outcome",
+    "record::escape",
     "record::json",
+    "record::report",
 ];
 
 /// What would make the core see or change the world. The guard is left out: it looks at programs and paths on purpose.

@@ -172,7 +172,8 @@ impl Simulation {
     }
 
     fn run(mut self) -> (Vec<String>, Option<Incident>) {
-        while self.now <= self.timeline.until {
+        for turn in 0.. {
+            assert!(turn < 100_000, "{}: it spins at second {}", self.timeline.about, self.now);
             let event = self.agenda.iter().map(|(at, _)| *at).fold(f64::INFINITY, f64::min);
             let tick = self.healer.next_tick(self.moment()).map(|wait| self.now + wait.as_secs_f64());
             let look = self.detector.next_look(self.moment()).map(|wait| self.now + wait.as_secs_f64());
