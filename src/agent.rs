@@ -19,6 +19,8 @@ use crate::heal::tree;
 use crate::heal::worker::{self, Change, Wiring};
 use crate::host::signals::{self, Request};
 use crate::host::systemd::Manager;
+use crate::incident::Incident;
+use crate::incident::event::Notice;
 use crate::incident::id::Ids;
 use crate::record::escape::terminal;
 use crate::record::store::Reports;
@@ -169,11 +171,11 @@ impl Agent {
                     Err(_) => break Some("reload"),
                 },
                 recv(self.wires.changes) -> change => match change {
-                    Ok(change) => self.state.log(&change),
+                    Ok(change) => self.state.log(change),
                     Err(_) => break Some("heal"),
                 },
                 recv(self.wires.seen) -> batch => match batch {
-                    Ok(batch) => { self.state.first.extend(batch); quiet = after(QUIET); }
+                    Ok(batch) => { self.state.saw(batch); quiet = after(QUIET); }
                     Err(_) => self.wires.seen = never(),
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
@@ -235,9 +237,23 @@ impl Agent {
 }
 
 impl State {
-    /// One line for each thing that happened to an incident.
-    fn log(&mut self, change: &Change) {
-        let incident = &change.incident;
+    /// One line for each thing that happened, and for each thing that people are told.
+    fn log(&mut self, change: Change) {
+        match change {
+            Change::Told(Notice::Escalated, text) => log::error!("{}", terminal(&text)),
+            Change::Told(Notice::Approval, text) => log::warn!("{}", terminal(&text)),
+            Change::Told(Notice::Resolved, text) => log::info!("{}", terminal(&text)),
+            Change::Incident { incident, report, open } => {
+                self.log_incident(&incident, &report);
+                if self.open != open {
+                    self.open = open;
+                    self.announce();
+                }
+            }
+        }
+    }
+
+    fn log_incident(&mut self, incident: &Incident, report: &Path) {
         let logged = self.logged.entry(incident.id.clone()).or_insert(0);
         for entry in incident.timeline.iter().skip(*logged) {
             log::info!("incident={} {} {}: {}", incident.id, terminal(&incident.key().to_string()), entry.event, terminal(&entry.text));
@@ -245,11 +261,17 @@ impl State {
         *logged = incident.timeline.len();
         if !incident.status.is_live() {
             self.logged.remove(&incident.id);
-            log::info!("incident={} status={} report={}", incident.id, incident.status, change.report.display());
+            log::info!("incident={} status={} report={}", incident.id, incident.status, report.display());
         }
-        if self.open != change.open {
-            self.open = change.open;
-            self.announce();
+    }
+
+    /// Keeps the latest of the first samples.
+    fn saw(&mut self, batch: Vec<Sample>) {
+        for sample in batch {
+            match self.first.iter_mut().find(|first| first.metric == sample.metric && first.target.identity == sample.target.identity) {
+                Some(first) => *first = sample,
+                None => self.first.push(sample),
+            }
         }
     }
 

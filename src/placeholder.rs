@@ -1,6 +1,7 @@
 //! `{name}` in a text of an action: found once in the template, filled once, never looked at again.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// What placeholders stand for: labels of the incident and facts such as `incident_id`.
 pub type Values = BTreeMap<String, String>;
@@ -10,17 +11,16 @@ pub const FACTS: &[&str] = &["incident_id", "playbook", "metric", "value", "thre
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Part<'a> {
+enum Part<'a> {
     /// Text as it is. Of `{{name}}` it is `{name}`.
     Text(&'a str),
-    /// The name of a placeholder.
-    Name(&'a str),
+    /// A placeholder: its place, braces included, and its name.
+    Name(Range<usize>, &'a str),
 }
 
 /// Cuts a template into its parts. Braces around anything that is not an identifier are text
 /// (`awk '{print $1}'`, `--format '{{.Names}}'`).
-#[must_use]
-pub fn parts(template: &str) -> Vec<Part<'_>> {
+fn parts(template: &str) -> Vec<Part<'_>> {
     let mut found = Vec::new();
     let (mut text, mut at) = (0, 0);
     while let Some(open) = template[at..].find('{').map(|offset| at + offset) {
@@ -31,7 +31,7 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
         if end > start && template[end..].starts_with(closing) {
             // Of a doubled pair the inner braces are part of the text.
             found.push(Part::Text(&template[text..open]));
-            found.push(if doubled { Part::Text(&template[open + 1..=end]) } else { Part::Name(&template[start..end]) });
+            found.push(if doubled { Part::Text(&template[open + 1..=end]) } else { Part::Name(open..end + 1, &template[start..end]) });
             at = end + closing.len();
             text = at;
         } else {
@@ -43,9 +43,10 @@ pub fn parts(template: &str) -> Vec<Part<'_>> {
     found
 }
 
-/// The names of a template's placeholders, in order.
-pub fn names(template: &str) -> impl Iterator<Item = &str> {
-    parts(template).into_iter().filter_map(|part| if let Part::Name(name) = part { Some(name) } else { None })
+/// The placeholders of a template with their places, braces included.
+#[must_use]
+pub fn find(template: &str) -> Vec<(Range<usize>, &str)> {
+    parts(template).into_iter().filter_map(|part| if let Part::Name(place, name) = part { Some((place, name)) } else { None }).collect()
 }
 
 /// Fills a text that is no command (a description, a message, a body). A name without a value stays as it is.
@@ -55,7 +56,7 @@ pub fn fill(template: &str, values: &Values) -> String {
     for part in parts(template) {
         match part {
             Part::Text(text) => filled.push_str(text),
-            Part::Name(name) => match values.get(name) {
+            Part::Name(_, name) => match values.get(name) {
                 Some(value) => filled.push_str(value),
                 None => filled.extend(["{", name, "}"]),
             },
@@ -78,6 +79,24 @@ mod tests {
     fn check(template: &str, filled: &str) {
         let values: Values = [("mount", "/data"), ("pid", "{mount}")].map(|(n, v)| (n.to_owned(), v.to_owned())).into();
         assert_eq!(fill(template, &values), filled);
+    }
+
+    #[track_caller]
+    fn check_places(text: &str, expected: &[&str]) {
+        let found = find(text);
+        assert_eq!(found.iter().map(|(_, name)| *name).collect::<Vec<_>>(), expected);
+        for (range, name) in found {
+            assert_eq!(text[range], format!("{{{name}}}"));
+        }
+    }
+
+    #[test]
+    fn only_single_braces_around_an_identifier_are_placeholders() {
+        check_places("gzip {path}", &["path"]);
+        check_places("{a}{b_2}é{c}", &["a", "b_2", "c"]);
+        check_places("{{path}} {path}", &["path"]);
+        check_places("awk '{print $1}' --format '{{.Names}}' {} {1} {a b} {open", &[]);
+        check_places("{a{b}", &["b"]);
     }
 
     #[test]

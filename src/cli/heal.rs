@@ -22,7 +22,7 @@ use crate::host::signals;
 use crate::incident::id::Ids;
 use crate::incident::{Incident, Opening, Source, Status};
 use crate::record::escape::terminal;
-use crate::record::json::to_the_second;
+use crate::record::json::{to_the_millisecond, to_the_second};
 use crate::record::store::Reports;
 use crate::sample::{Labels, Sample};
 use crate::threads::Worker;
@@ -114,7 +114,11 @@ fn nothing_to_do(args: &HealArgs, playbook: &Playbook, samples: &[Sample], json:
     let remark = if unknown.is_empty() { String::new() } else { format!(" (unknown for some: {})", unknown.join(", ")) };
     let text = format!("cleared: {} holds for no target now{remark}; nothing was done", playbook.condition);
     if json {
-        writeln!(out, "{}", serde_json::json!({"at": Moment::now().wall.to_string(), "event": "cleared", "text": text, "incident": null}))?;
+        writeln!(
+            out,
+            "{}",
+            serde_json::json!({"at": to_the_millisecond(Moment::now().wall), "event": "cleared", "text": text, "incident": null})
+        )?;
     } else {
         writeln!(out, "{}", terminal(&text))?;
     }
@@ -198,17 +202,17 @@ impl Session {
                     return Err(Failure::new("stopped", "stopped by a signal".to_owned()));
                 }
             };
-            let incident = &change.incident;
+            let Change::Incident { incident, report, .. } = change else { continue };
             let printed = self.open.entry(incident.id.clone()).or_insert(0);
-            print(incident, *printed, json, out)?;
+            print(&incident, *printed, json, out)?;
             *printed = incident.timeline.len();
             if !incident.status.is_live() {
                 self.open.remove(&incident.id);
                 code = code.max(code_of(incident.status));
                 if json {
-                    writeln!(out, "{}", serde_json::json!({"incident": incident.view(Some(&change.report), Moment::now())}))?;
+                    writeln!(out, "{}", serde_json::json!({"incident": incident.view(Some(&report), Moment::now())}))?;
                 } else {
-                    writeln!(out, "report: {}", change.report.display())?;
+                    writeln!(out, "report: {}", report.display())?;
                 }
             }
         }

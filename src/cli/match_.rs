@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::{Failure, table};
 use crate::collect::process::{self, Match};
+use crate::config::problem::nearest;
 use crate::config::settings::{ProcessEntry, ProcessMatch, Settings};
 use crate::record::{escape, json};
 
@@ -94,7 +95,7 @@ fn entry(args: &MatchArgs, settings: &Settings) -> Result<ProcessEntry, Failure>
         }),
         (None, Some(name)) => processes.iter().find(|entry| entry.name == *name).cloned().ok_or_else(|| {
             let names: Vec<&str> = processes.iter().map(|entry| entry.name.as_str()).collect();
-            let hint = match super::nearest(name, names.iter().copied()) {
+            let hint = match nearest(name, &names) {
                 Some(nearest) => format!("did you mean {nearest}?"),
                 None if names.is_empty() => "watch.processes in autoheal.json is empty; use --pattern to try one out".to_owned(),
                 None => format!("there are {}", names.join(", ")),

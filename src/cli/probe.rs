@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::table;
 use crate::clock::Moment;
 use crate::collect::measure_once;
+use crate::config::problem::nearest;
 use crate::config::settings::Settings;
 use crate::metric::{self, METRICS, Metric};
 use crate::sample::{Sample, SampleView};
@@ -28,13 +29,10 @@ pub struct ProbeArgs {
 /// The metric of that name, or what to write instead.
 fn parse_metric(name: &str) -> Result<&'static Metric, String> {
     metric::find(name).ok_or_else(|| {
-        let nearest = super::nearest(name, METRICS.iter().map(|metric| metric.name));
-        match nearest {
+        let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
+        match nearest(name, &names) {
             Some(nearest) => format!("no metric is called so; did you mean {nearest}?"),
-            None => {
-                let names: Vec<&str> = METRICS.iter().map(|metric| metric.name).collect();
-                format!("no metric is called so; there are {}", names.join(", "))
-            }
+            None => format!("no metric is called so; there are {}", names.join(", ")),
         }
     })
 }

@@ -12,6 +12,7 @@ use crate::agent::{self, Setup};
 use crate::clock::Moment;
 use crate::config::problem::Level;
 use crate::config::{Config, Origin, Places};
+use crate::record::json::to_the_millisecond;
 use crate::sample::Sample;
 
 /// Options of `run`.
@@ -85,7 +86,7 @@ pub(super) fn log_to_stderr(verbose: u8, quiet: bool, agent: bool) {
             if journal {
                 writeln!(out, "{style}{level:<5}{style:#} {}", record.args())
             } else {
-                let now = Moment::now().wall.round(jiff::Unit::Millisecond).unwrap_or_default();
+                let now = to_the_millisecond(Moment::now().wall);
                 writeln!(out, "{style}{level:<5}{style:#} {now} {}", record.args())
             }
         })

@@ -8,7 +8,6 @@ mod document;
 mod expression;
 mod locate;
 mod node;
-pub mod placeholder;
 pub mod playbook;
 pub mod problem;
 mod raw_action;

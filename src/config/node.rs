@@ -275,8 +275,7 @@ impl<'n, 'c, 't> Fields<'n, 'c, 't> {
             if is_ignored(name) || self.known.contains(&name) {
                 continue;
             }
-            let free: Vec<&str> = self.known.iter().copied().filter(|key| !self.has(key)).collect();
-            let meant = nearest(name, &free);
+            let meant = nearest(name, &self.known);
             if self.lenient && !meant.is_some_and(|key| self.missing.contains(&key)) {
                 continue;
             }

@@ -1,5 +1,6 @@
 //! The shape of `autoheal.json`, and how it becomes [`Settings`].
 
+use crate::placeholder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +9,6 @@ use jsonc_parser::ast::Value;
 
 use super::document::span;
 use super::node::{Cx, Entries, FromNode, record};
-use super::placeholder;
 use super::problem::Draft;
 use super::raw_later::{History, Http, Notify, Silence};
 use super::raw_watch::Watch;

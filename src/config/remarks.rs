@@ -1,9 +1,9 @@
 //! Warnings and notes: legal things that are probably not meant.
 
+use crate::placeholder;
 use std::path::Path;
 
 use super::document::{push_key, top};
-use super::placeholder;
 use super::playbook::{Action, ActionKind, Playbook, Strategy};
 use super::problem::Draft;
 use super::semantic::Reviews;

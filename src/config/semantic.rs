@@ -1,9 +1,9 @@
 //! What can be said about playbooks once their shape is right: labels, placeholders, and the guard's answer to each command.
 
+use crate::placeholder;
 use std::collections::HashMap;
 
 use super::document::{Document, push_key, top};
-use super::placeholder;
 use super::playbook::{Action, ActionKind, Playbook};
 use super::problem::{Draft, Problem};
 use super::settings::Settings;
@@ -18,7 +18,7 @@ pub(crate) fn labels(document: &Document<'_>, playbook: &Playbook, problems: &mu
     let mut labels: Vec<&str> = comparisons.iter().flat_map(|one| one.metric.identity.iter().chain(one.metric.facts)).copied().collect();
     labels.sort_unstable();
     labels.dedup();
-    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::ALWAYS.iter().copied()).collect();
+    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::FACTS.iter().copied()).collect();
     for action in &playbook.actions {
         for test in action.when.0.iter().filter(|test| !labels.contains(&test.label.as_str())) {
             let mut path = format!("{}.when", action.path);

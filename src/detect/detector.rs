@@ -4,7 +4,6 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Edge;
 use super::condition::{Condition, Operand, Operator, joins};
 use super::progress::{Progress, View};
 use crate::clock::Moment;
@@ -12,6 +11,15 @@ use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening, Source, Trigger};
 use crate::metric::Metric;
 use crate::sample::{Labels, Sample, Target, Value};
+
+/// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
+#[derive(Clone, Debug)]
+pub enum Edge {
+    /// It has been true for long enough.
+    Fired(Box<Opening>),
+    /// It is false again.
+    Cleared(DedupKey),
+}
 
 /// The latest samples, and how far each condition is for each target.
 #[derive(Debug, Default)]

@@ -12,19 +12,11 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
-use crate::incident::{DedupKey, Opening};
+use crate::incident::DedupKey;
 use crate::sample::Sample;
 use crate::threads::{self, Worker};
 use detector::Detector;
-
-/// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
-#[derive(Clone, Debug)]
-pub enum Edge {
-    /// It has been true for long enough.
-    Fired(Box<Opening>),
-    /// It is false again.
-    Cleared(DedupKey),
-}
+pub use detector::Edge;
 
 /// What the detector is told.
 #[derive(Clone, Debug)]

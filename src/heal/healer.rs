@@ -8,7 +8,7 @@ use super::cooldown::{Cooldowns, Held};
 use super::outcome::Outcome;
 use crate::clock::Moment;
 use crate::config::playbook::{CooldownScope, Playbook};
-use crate::detect::Edge;
+use crate::detect::detector::Edge;
 use crate::incident::event::{Effect as Step, Event, Notice, Prepared};
 use crate::incident::id::Ids;
 use crate::incident::{DedupKey, Incident, Opening};

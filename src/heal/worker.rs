@@ -18,7 +18,6 @@ use crate::config::Config;
 use crate::detect::{self, Edge};
 use crate::incident::event::{Notice, Prepared};
 use crate::incident::{Incident, Opening};
-use crate::record::escape::terminal;
 use crate::record::notice;
 use crate::record::store::Reports;
 use crate::threads::{self, Worker};
@@ -62,21 +61,26 @@ pub struct Wiring {
     pub exclusions: Exclusions,
     /// To the detector, if there is one.
     pub detect: Option<Sender<detect::Order>>,
-    /// Every change of an incident, with its report's path.
+    /// Everything that happens to incidents.
     pub changes: Sender<Change>,
     /// Disconnected when the agent stops.
     pub shutdown: Receiver<()>,
 }
 
-/// An incident that changed.
+/// What happens to incidents, for those who show it.
 #[derive(Clone, Debug)]
-pub struct Change {
-    /// As it is now.
-    pub incident: Box<Incident>,
-    /// Its report.
-    pub report: PathBuf,
-    /// How many incidents are open.
-    pub open: usize,
+pub enum Change {
+    /// One changed.
+    Incident {
+        /// As it is now.
+        incident: Box<Incident>,
+        /// Its report.
+        report: PathBuf,
+        /// How many incidents are open.
+        open: usize,
+    },
+    /// People are told this, on one line; text from outside is not yet escaped.
+    Told(Notice, String),
 }
 
 /// Starts the heal worker's thread.
@@ -179,9 +183,12 @@ impl HealWorker {
         for incident in changed.into_values() {
             self.wiring.reports.write(&incident);
             let report = self.wiring.reports.path(&incident);
-            let _ = self.wiring.changes.send(Change { incident, report, open: self.wiring.healer.live().len() });
+            let _ = self.wiring.changes.send(Change::Incident { incident, report, open: self.wiring.healer.live().len() });
         }
-        notices.iter().for_each(|(kind, incident)| self.tell(*kind, incident));
+        for (kind, incident) in notices {
+            let text = notice::text(kind, &incident, &self.wiring.reports.path(&incident));
+            let _ = self.wiring.changes.send(Change::Told(kind, text));
+        }
     }
 
     fn prepare(&mut self, id: &str, index: usize) -> Vec<Effect> {
@@ -193,15 +200,6 @@ impl HealWorker {
         }
         debug_assert_eq!(running, matches!(prepared, Prepared::Running(_)), "a job is what runs");
         self.wiring.healer.handle(Input::Prepared { id: id.to_owned(), prepared }, Moment::now())
-    }
-
-    fn tell(&self, kind: Notice, incident: &Incident) {
-        let text = terminal(&notice::text(kind, incident, &self.wiring.reports.path(incident)));
-        match kind {
-            Notice::Escalated => log::error!("{text}"),
-            Notice::Approval => log::warn!("{text}"),
-            Notice::Resolved => log::info!("{text}"),
-        }
     }
 
     /// A fresh measurement takes at most the longest timeout of a target, and a little.

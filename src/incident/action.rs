@@ -64,6 +64,19 @@ impl ActionRecord {
         self.status == ActionStatus::Success
     }
 
+    /// Records the words that run, or would. A service shows with them what stands behind its name (contract D6).
+    pub(super) fn decided(&mut self, status: ActionStatus, argv: Vec<String>) {
+        if self.kind.starts_with("service_") {
+            let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+            if let Some((program, rest)) = words.split_first() {
+                let name = program.rsplit('/').next().unwrap_or(program);
+                self.command = format!("{}: {}", self.command, [&[name], rest].concat().join(" "));
+            }
+        }
+        self.status = status;
+        self.argv = argv;
+    }
+
     /// Records how it ended.
     pub(super) fn finished(&mut self, outcome: Outcome) {
         self.status = if outcome.succeeded() { ActionStatus::Success } else { ActionStatus::Failed };

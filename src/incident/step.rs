@@ -172,18 +172,14 @@ impl Incident {
     fn prepared(&mut self, index: usize, prepared: Prepared, now: Moment) -> Vec<Effect> {
         match prepared {
             Prepared::Running(argv) => {
-                let action = &mut self.actions[index];
-                action.status = ActionStatus::Running;
-                action.argv = argv;
+                self.actions[index].decided(ActionStatus::Running, argv);
                 self.acted = true;
                 self.note(now, "action_started", self.actions[index].description.clone());
                 Vec::new()
             }
             Prepared::WouldRun(argv) => {
-                let action = &mut self.actions[index];
-                action.status = ActionStatus::DryRun;
-                let text = format!("[dry run] would execute: {}", action.command);
-                action.argv = argv;
+                self.actions[index].decided(ActionStatus::DryRun, argv);
+                let text = format!("[dry run] would execute: {}", self.actions[index].command);
                 self.note(now, "action_dry_run", text);
                 self.after_action(index, now)
             }
@@ -199,8 +195,8 @@ impl Incident {
             }
             Prepared::Ask(argv) => {
                 let until = now.after(self.playbook.approval_timeout);
+                self.actions[index].decided(ActionStatus::NotRun, argv);
                 self.note(now, "approval_asked", self.actions[index].command.clone());
-                self.actions[index].argv = argv;
                 self.approval = Some(Approval { state: ApprovalState::Asked, at: now, deadline: until });
                 self.enter(Status::AwaitingApproval, Phase::Asking { index, until });
                 vec![Effect::Tell(Notice::Approval)]

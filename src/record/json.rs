@@ -2,21 +2,27 @@
 
 use std::time::Duration;
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde::{Serialize, Serializer};
 
 /// `2026-11-22T14:32:05Z`: for people.
 #[must_use]
 pub fn to_the_second(at: Timestamp) -> String {
-    at.round(Unit::Second).unwrap_or(at).to_string()
+    at.round(TimestampRound::new().smallest(Unit::Second).mode(RoundMode::Trunc)).unwrap_or(at).to_string()
 }
 
-/// `2026-11-22T14:32:05.123Z`: for machines.
+/// `2026-11-22T14:32:05.123Z`.
+#[must_use]
+pub fn to_the_millisecond(at: Timestamp) -> String {
+    format!("{at:.3}")
+}
+
+/// [`to_the_millisecond`]: for machines.
 ///
 /// # Errors
 /// The serializer's.
 pub fn millis<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&at.round(Unit::Millisecond).unwrap_or(*at))
+    serializer.collect_str(&to_the_millisecond(*at))
 }
 
 /// [`millis`], or `null`.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use super::escape;
-use super::json::to_the_second;
-use crate::clock::{Moment, in_words};
+use super::json::{to_the_millisecond, to_the_second};
+use crate::clock::in_words;
 use crate::incident::{ActionRecord, ActionStatus, Incident, Proof, Status};
 use crate::sample::{Labels, Sample, Value};
 
@@ -116,13 +116,9 @@ fn verification(out: &mut String, incident: &Incident) {
 fn timeline(out: &mut String, incident: &Incident) {
     out.push_str("\n## Timeline\n| time | event |\n| --- | --- |\n");
     for entry in &incident.timeline {
-        let at = to_millis(entry.at);
+        let at = to_the_millisecond(entry.at.wall);
         let _ = writeln!(out, "| {at} | {}: {} |", entry.event, escape::table_cell(&entry.text));
     }
-}
-
-fn to_millis(at: Moment) -> String {
-    at.wall.round(jiff::Unit::Millisecond).unwrap_or(at.wall).to_string()
 }
 
 /// Below a second the tenths matter, above they do not.

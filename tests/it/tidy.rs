@@ -41,7 +41,6 @@ const CORE_MAY_NAME: &[&str] = &[
     "config::playbook",
     "config::problem",
     "config::settings",
-    "detect::Edge",
     "detect::condition",
     "detect::detector",
     "incident",

@@ -78,6 +78,6 @@ check "the certificate on the wire is the new one" served 60
 report=$(reports ssl_expiring)
 check_report "$report"
 check "the renewal's output is in the report" section_has "$report" "Actions Taken" "issued for 90 days"
-check "the proof names the new end" grep -qE '"value": (89|90)(\.[0-9]+)?' <<< "$(section "$report" Verification)"
+check "the proof names the new end" grep -qE '"ssl_expires_in_days": (89|90)(\.[0-9]+)?' <<< "$(section "$report" Verification)"
 stop_agent
 check "the server outlives the agent" served 60

@@ -73,7 +73,7 @@ refuted "but not their arguments" grep -q leak.py <<< "$(section "$report" "Acti
 need 30 "the other ends as a failure" has_report memory_leak "❌ e" process_name=precious
 check "it is the same process" [ "$(cat "$DIR/precious.pid")" = "$precious" ]
 check "that still runs" runs "$DIR/precious.pid"
-report=$(reports memory_leak "" process_name=precious)
+report=$(reports memory_leak "❌ e" process_name=precious)
 check "the report says why" grep -q "not restartable" "$report"
 stop_agent
 check "the restarted process outlives the agent" runs "$DIR/leaky.pid"

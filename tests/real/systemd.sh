@@ -140,7 +140,7 @@ wait_for 10 "and the agent stays" unit_is autoheal active
 pid=$(property MainPID)
 in_machine "kill -KILL $pid"
 wait_for 30 "an agent that was killed is started again" in_machine \
-  "[ \"\$(systemctl is-active autoheal)\" = active ] && [ \"\$(systemctl show -p MainPID --value autoheal)\" != $pid ]"
+  "new=\$(systemctl show -p MainPID --value autoheal); [ \$new != 0 ] && [ \$new != $pid ] && [ \"\$(systemctl is-active autoheal)\" = active ]"
 check "it stops" inside timeout 30 systemctl stop autoheal
 check "cleanly" property_is Result success
 check "with exit code 0" property_is ExecMainStatus 0
