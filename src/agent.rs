@@ -2,6 +2,8 @@
 //! a stated order. It runs on the main thread.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,9 +57,9 @@ pub struct Setup {
 #[must_use]
 pub fn seed() -> u64 {
     let mut bytes = [0; 8];
-    match rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()) {
-        Ok(8) => u64::from_ne_bytes(bytes),
-        _ => u64::from(Moment::now().wall.subsec_nanosecond().unsigned_abs()) ^ (u64::from(std::process::id()) << 32),
+    match File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes)) {
+        Ok(()) => u64::from_ne_bytes(bytes),
+        Err(_) => u64::from(Moment::now().wall.subsec_nanosecond().unsigned_abs()) ^ (u64::from(std::process::id()) << 32),
     }
 }
 
@@ -141,6 +143,7 @@ impl Agent {
             commands,
             collect: collect.clone(),
             exclusions,
+            units: collectors.units(),
             detect: Some(detect.clone()),
             changes: changes_out,
             shutdown: stop,

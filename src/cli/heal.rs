@@ -164,6 +164,7 @@ impl Session {
             commands: commands_in,
             collect,
             exclusions: collectors.exclusions(),
+            units: collectors.units(),
             detect: None,
             changes: changes_out,
             shutdown: stop,

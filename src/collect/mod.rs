@@ -33,6 +33,7 @@ mod shared;
 #[cfg(test)]
 pub(crate) mod test_rig;
 pub mod tls;
+mod units;
 
 use std::sync::Arc;
 
@@ -49,6 +50,7 @@ pub use exclusions::{Excluded, Exclusions};
 pub use once::measure_once;
 use schedule::Scheduler;
 use shared::Shared;
+pub use units::Units;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
@@ -93,6 +95,7 @@ pub struct Measured {
 pub struct Collectors {
     worker: Worker,
     exclusions: Exclusions,
+    units: Units,
     counts: Arc<Counts>,
 }
 
@@ -106,12 +109,13 @@ impl Collectors {
         let exclusions = Exclusions::default();
         let counts = Arc::new(Counts::default());
         let shared = Shared::new(exclusions.clone());
+        let units = shared.units().clone();
         let mut scheduler = Scheduler::new(shared, samples, Arc::clone(&counts));
         let worker = threads::spawn("collect", move || {
             scheduler.watch(&settings);
             scheduler.run(inbox, &shutdown);
         });
-        (Self { worker, exclusions, counts }, orders)
+        (Self { worker, exclusions, units, counts }, orders)
     }
 
     /// The local thread, to wait for its end.
@@ -124,6 +128,12 @@ impl Collectors {
     #[must_use]
     pub fn exclusions(&self) -> Exclusions {
         self.exclusions.clone()
+    }
+
+    /// In which unit each watched process was last seen.
+    #[must_use]
+    pub fn units(&self) -> Units {
+        self.units.clone()
     }
 
     /// What went late, was coalesced or panicked so far.

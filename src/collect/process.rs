@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::looks::Looks;
 use super::process_match::{Finder, Found, Live};
 use super::shared::Shared;
-use super::{Collector, Exclusions, host, process_table};
+use super::{Collector, Exclusions, Units, host, process_table};
 use crate::clock::Moment;
 use crate::config::settings::ProcessEntry;
 use crate::metric;
@@ -23,6 +23,7 @@ const MIB: f64 = 1_048_576.0;
 pub(crate) struct Process {
     finder: Finder,
     target: Arc<Target>,
+    units: Units,
     /// Processor time of each match, by process id and start.
     looks: Looks<HashMap<(u32, Duration), Duration>>,
 }
@@ -30,13 +31,17 @@ pub(crate) struct Process {
 impl Process {
     pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
         let target = Target::new(Labels::from([("process_name", entry.name.as_str())]), Labels::default());
-        Self { finder: Finder::new(entry, shared), target, looks: Looks::default() }
+        let units = shared.units().clone();
+        Self { finder: Finder::new(entry, shared), target, units, looks: Looks::default() }
     }
 
     /// The target with the process id of the oldest match.
     fn with_pid(&mut self, oldest: Option<&Live>) -> Arc<Target> {
         let pid = oldest.map(|live| live.pid.to_string());
         if self.target.facts.get("pid") != pid.as_deref() {
+            if let Some(live) = oldest {
+                self.units.saw(self.target.identity.get("process_name").unwrap_or_default(), live.pid);
+            }
             let facts = pid.map(|pid| ("pid".to_owned(), pid)).into_iter().collect();
             self.target = Target::new(self.target.identity.clone(), facts);
         }

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Exclusions;
 use super::mounts::Mounts;
 use super::process_table::Table;
 use super::tls::Trust;
+use super::{Exclusions, Units};
 
 /// Handle on the shared state; cheap to clone.
 #[derive(Clone, Debug)]
@@ -20,6 +20,7 @@ struct Inner {
     mounts: Mutex<Option<(u64, Arc<Mounts>)>>,
     agents: Mutex<HashMap<(Trust, bool), ureq::Agent>>,
     exclusions: Exclusions,
+    units: Units,
 }
 
 impl Shared {
@@ -30,6 +31,7 @@ impl Shared {
             mounts: Mutex::default(),
             agents: Mutex::default(),
             exclusions,
+            units: Units::default(),
         }))
     }
 
@@ -79,6 +81,12 @@ impl Shared {
         Ok(agent)
     }
 
+    /// In which unit each watched process was last seen.
+    pub(crate) fn units(&self) -> &Units {
+        &self.0.units
+    }
+
+    /// Processes that are no watched ones.
     pub(crate) fn exclusions(&self) -> &Exclusions {
         &self.0.exclusions
     }

@@ -12,7 +12,7 @@ use super::executor::{self, Execution};
 use super::guard::{Permit, RefusalKind, Request};
 use super::outcome::{End, Limit, Outcome};
 use crate::clock::Moment;
-use crate::collect::{Exclusions, process};
+use crate::collect::{Exclusions, Units, process};
 use crate::config::Config;
 use crate::config::playbook::{Action, ActionKind, Verb};
 use crate::config::settings::Settings;
@@ -45,7 +45,7 @@ pub(crate) struct Surroundings {
 }
 
 /// Decides about the action whose turn it is. The look at the host is short; nothing is started here.
-pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, dry_run: bool) -> (Prepared, Option<Job>) {
+pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, units: &Units, dry_run: bool) -> (Prepared, Option<Job>) {
     let action = &incident.playbook.actions[index];
     let values = incident.values();
     if !action.when.selects(|label| incident.target.label(label)) {
@@ -54,7 +54,8 @@ pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, dry_ru
     if let Some(reason) = action.frees.as_deref().and_then(|path| frees_nothing(&placeholder::fill(path, &values), incident)) {
         return (Prepared::Skipped(reason), None);
     }
-    let permit = match request(&action.kind).map(|request| config.policy.review(&request, &values)) {
+    let unit = unit_of(&action.kind, &values, config, units);
+    let permit = match request(&action.kind, unit.as_deref()).map(|request| config.policy.review(&request, &values)) {
         Some(Err(refusal)) if refusal.kind == RefusalKind::MissingProgram && action.skip_if_missing => {
             return (Prepared::Skipped(refusal.reason), None);
         }
@@ -80,16 +81,26 @@ pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, dry_ru
 }
 
 /// What the guard is asked about an action. Looking and telling need no permit.
-fn request(kind: &ActionKind) -> Option<Request<'_>> {
+fn request<'a>(kind: &'a ActionKind, unit: Option<&'a str>) -> Option<Request<'a>> {
     Some(match kind {
         ActionKind::Shell { command } => Request::Command(command),
-        ActionKind::Service { verb, service } => Request::Service { verb: *verb, service },
+        ActionKind::Service { verb, service } => Request::Service { verb: *verb, service: unit.unwrap_or(service) },
         ActionKind::Http { method, url, .. } => Request::Http { method, url },
         ActionKind::DeleteFiles { directory, .. } => Request::DeleteFiles { directory },
         ActionKind::ArchiveLog { path, to, .. } => Request::ArchiveLog { path, to: to.as_deref() },
         ActionKind::SignalProcess { process, signal, .. } => Request::SignalProcess { process, signal },
         ActionKind::TopProcesses { .. } | ActionKind::Notify { .. } => return None,
     })
+}
+
+/// The unit in which the process was last seen, where neither its watch entry nor `services` says which service it is
+/// (contract A32). Without systemd there are no units.
+fn unit_of(kind: &ActionKind, values: &Values, config: &Config, units: &Units) -> Option<String> {
+    let ActionKind::Service { service, .. } = kind else { return None };
+    let name = placeholder::fill(service, values);
+    let watched = config.settings.watch.processes.iter().any(|entry| entry.name == name);
+    let unmapped = config.policy.service_of(&name) == name && !config.settings.services.contains_key(&name);
+    if watched && unmapped { units.of(&name) } else { None }
 }
 
 /// Why cleaning this path frees nothing on the incident's mount, if so.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, Signal};
 
 /// After TERM, before KILL.
 const GRACE: Duration = Duration::from_secs(5);
@@ -102,18 +102,25 @@ pub(crate) fn end(leader: i32, before: &Before) -> usize {
     left
 }
 
+#[cfg(target_os = "linux")]
 fn signal_all(leader: i32, before: &Before, signal: Signal) {
-    #[cfg(not(target_os = "linux"))]
-    if let Some(group) = Pid::from_raw(leader) {
-        let _ = rustix::process::kill_process_group(group, signal);
-    }
     for process in members(leader, before) {
         send(process, signal);
     }
 }
 
+/// Without `/proc` and process handles the process group must do.
+#[cfg(not(target_os = "linux"))]
+fn signal_all(leader: i32, _before: &Before, signal: Signal) {
+    if let Some(group) = Pid::from_raw(leader) {
+        let _ = rustix::process::kill_process_group(group, signal);
+    }
+}
+
 /// Sends a signal to exactly this process.
+#[cfg(target_os = "linux")]
 fn send(process: Process, signal: Signal) {
+    use rustix::process::{PidfdFlags, pidfd_open, pidfd_send_signal};
     let Some(pid) = Pid::from_raw(process.pid) else { return };
     let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else { return };
     // The handle is of whoever has the number now; if that is still the process, it stays so.
@@ -151,8 +158,16 @@ pub(crate) fn reap_adopted(leader: i32, before: &Before) {
     }
 }
 
+/// The action's process group, as long as somebody is in it.
+#[cfg(not(target_os = "linux"))]
+fn members(leader: i32, _before: &Before) -> Vec<Process> {
+    let group = Pid::from_raw(leader).filter(|group| rustix::process::test_kill_process_group(*group).is_ok());
+    group.map(|_| Process { pid: leader, started: 0 }).into_iter().collect()
+}
+
 /// The live processes that came from the action: descendants of the agent that started no earlier than the leader and do
 /// not descend from a child that the agent had before.
+#[cfg(target_os = "linux")]
 fn members(leader: i32, before: &Before) -> Vec<Process> {
     let stats = all();
     let Some(since) = stats.iter().find(|stat| stat.process.pid == leader).map(|stat| stat.process.started) else {

@@ -13,7 +13,7 @@ use super::healer::{Effect, Healer, Input};
 use super::job::{self, Surroundings};
 use super::outcome::Outcome;
 use crate::clock::Moment;
-use crate::collect::{self, Exclusions, Fresh, Measured};
+use crate::collect::{self, Exclusions, Fresh, Measured, Units};
 use crate::config::Config;
 use crate::detect::{self, Edge};
 use crate::incident::event::{Notice, Prepared};
@@ -59,6 +59,8 @@ pub struct Wiring {
     pub collect: Sender<collect::Order>,
     /// Processes of a running action are no watched ones.
     pub exclusions: Exclusions,
+    /// Which service a process belongs to, where the settings do not say.
+    pub units: Units,
     /// To the detector, if there is one.
     pub detect: Option<Sender<detect::Order>>,
     /// Everything that happens to incidents.
@@ -193,7 +195,7 @@ impl HealWorker {
 
     fn prepare(&mut self, id: &str, index: usize) -> Vec<Effect> {
         let Some(incident) = self.wiring.healer.incident(id) else { return Vec::new() };
-        let (prepared, job) = job::prepare(incident, index, &self.wiring.config, self.wiring.healer.dry_run());
+        let (prepared, job) = job::prepare(incident, index, &self.wiring.config, &self.wiring.units, self.wiring.healer.dry_run());
         let running = job.is_some();
         if let Some(job) = job {
             job::start(job, incident, &self.wiring.config, &self.surroundings);

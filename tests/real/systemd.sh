@@ -97,7 +97,7 @@ cat > "$root/etc/autoheal/autoheal.json" <<'EOF'
   "watch": {
     "disks": [], "memory": false,
     "processes": [
-      {"name": "toy", "match": {"command": "tail"}, "service": "toy"},
+      {"name": "pet", "match": {"command": "tail"}},
       {"name": "daemon", "match": {"pidfile": "/run/daemon.pid"}, "service": "daemon"}
     ]
   },
@@ -126,7 +126,7 @@ check "nothing is reported, because nothing is wrong" [ -z "$(find "$root/var/li
 check "only root and its group see its state" [ "$(stat -c %a "$root/var/lib/autoheal")" = 750 ]
 
 inside systemctl kill -s KILL toy
-need 30 "a unit that was killed is healed, proven and reported" machine_report process_down "✅ resolved" process_name=toy
+need 30 "a unit that was killed is healed, proven and reported" machine_report process_down "✅ resolved" process_name=pet
 check "the unit is active again" unit_is toy active
 kill_daemon
 need 30 "a daemon that was killed is healed, proven and reported" machine_report process_down "✅ resolved" process_name=daemon
