@@ -1,6 +1,6 @@
 //! Which conditions fire for which targets. Pure: samples and the time in, edges out.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,9 @@ use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening, Source, Trigger};
 use crate::metric::Metric;
 use crate::sample::{Labels, Sample, Target, Value};
+
+/// A target that was last measured this long ago is forgotten.
+const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
 #[derive(Clone, Debug)]
@@ -46,13 +49,16 @@ struct Rule {
     metrics: Vec<&'static Metric>,
     /// How many identity labels tell its targets apart.
     identity: usize,
-    targets: HashMap<Labels, State>,
+    /// In order, so that the same samples give the same edges.
+    targets: BTreeMap<Labels, State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     progress: Progress,
     firing: bool,
+    /// An incident ended while it fired: that it is false again is news all the same.
+    owes_clear: bool,
     /// Samples from before the end of the last incident count for nothing.
     not_before: Option<Moment>,
 }
@@ -91,6 +97,7 @@ impl Detector {
 
     /// Looks at everything again: a sample became stale, or a `for_seconds` has passed.
     pub fn look(&mut self, now: Moment) -> Vec<Edge> {
+        self.forget(now);
         self.stale_at = None;
         for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
             latest.report_unknown(now);
@@ -100,7 +107,7 @@ impl Detector {
             }
         }
         let all: Vec<Sample> = self.latest.values().flat_map(HashMap::values).map(|latest| latest.sample.clone()).collect();
-        let mut affected: HashSet<(usize, Labels)> = HashSet::new();
+        let mut affected: BTreeSet<(usize, Labels)> = BTreeSet::new();
         for sample in &all {
             for &rule in self.route(sample).iter() {
                 affected.extend(self.rules[rule].identities(sample).into_iter().map(|identity| (rule, identity)));
@@ -113,11 +120,23 @@ impl Detector {
         self.judge(&affected, now)
     }
 
+    /// Drops what has not been measured for long: names of files and processes come and go for years.
+    fn forget(&mut self, now: Moment) {
+        for entries in self.latest.values_mut() {
+            entries.retain(|_, latest| now.since(latest.sample.at) < FORGOTTEN.max(latest.sample.interval * 10));
+        }
+        let latest = &self.latest;
+        for rule in &mut self.rules {
+            let metrics = &rule.metrics;
+            rule.targets.retain(|identity, _| metrics.iter().any(|metric| find(latest, metric, identity).is_some()));
+        }
+    }
+
     /// The key's incident has ended at that moment: it may fire again, on newer samples.
     pub fn rearm(&mut self, key: &DedupKey, at: Moment) {
         let rule = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook);
         if let Some(state) = rule.and_then(|rule| rule.targets.get_mut(&key.identity)) {
-            *state = State { not_before: Some(at), ..State::default() };
+            *state = State { not_before: Some(at), owes_clear: true, ..State::default() };
         }
     }
 
@@ -178,13 +197,13 @@ impl Detector {
             let view = View { sample: known, interval: interval.unwrap_or_default(), now };
             match state.progress.advance(condition, &view) {
                 Some(true) if !state.firing => {
-                    state.firing = true;
+                    (state.firing, state.owes_clear) = (true, false);
                     let started = state.progress.since().unwrap_or(now);
                     let samples: Vec<Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).cloned().collect();
                     fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
                 }
-                Some(false) if state.firing => {
-                    state.firing = false;
+                Some(false) if state.firing || state.owes_clear => {
+                    (state.firing, state.owes_clear) = (false, false);
                     cleared.push(Edge::Cleared(DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() }));
                 }
                 _ => {}
@@ -210,7 +229,7 @@ impl Latest {
 }
 
 impl Rule {
-    fn new(playbook: Arc<Playbook>, targets: HashMap<Labels, State>) -> Self {
+    fn new(playbook: Arc<Playbook>, targets: BTreeMap<Labels, State>) -> Self {
         let mut metrics: Vec<&'static Metric> = playbook.condition.comparisons().iter().map(|comparison| comparison.metric).collect();
         metrics.sort_by_key(|metric| std::cmp::Reverse(metric.identity.len()));
         metrics.dedup();

@@ -221,6 +221,7 @@ impl HealWorker {
                 self.wiring.reports.write(&incident);
             }
         }
+        self.wiring.reports.retry();
     }
 
     fn last_outcome(&self) -> Option<(String, Outcome)> {

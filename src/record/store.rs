@@ -75,10 +75,11 @@ impl Reports {
 /// Writes beside the file, then takes its place.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
     let temporary = path.with_extension("md.new");
+    // A leftover of a crash, or a link that somebody laid there: never written through.
+    let _ = std::fs::remove_file(&temporary);
     let written = OpenOptions::new()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o640)
         .open(&temporary)
         .and_then(|mut file| file.write_all(text.as_bytes()))
@@ -101,5 +102,16 @@ mod tests {
         replace(&path, "two").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_link_in_the_way_is_not_written_through() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, victim) = (dir.path().join("x.md"), dir.path().join("victim"));
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, path.with_extension("md.new")).unwrap();
+        replace(&path, "report").unwrap();
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "report");
     }
 }
