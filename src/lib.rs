@@ -11,7 +11,7 @@
 //! reloader ──Arc<Config>──▶ agent ──▶ collectors, detector, heal worker
 //! ```
 //!
-//! 1. A [collector](collect) measures a target and sends [samples](sample): a [metric](metric), labels, a value or the reason
+//! 1. A [collector](collect) measures a target and sends [samples](sample): a [metric], labels, a value or the reason
 //!    why there is none.
 //! 2. The [detector](detect) keeps the latest sample of each metric and target, evaluates [conditions](detect::condition),
 //!    and sends an [edge](detect::Edge) when one fires or clears.

@@ -81,7 +81,7 @@ impl std::fmt::Display for Origin {
 /// What a load came to, with the texts that its problems and remarks are about.
 #[derive(Debug)]
 pub struct Loaded {
-    /// For [`render`]. The text of a file that could not be read is empty.
+    /// For [`render()`]. The text of a file that could not be read is empty.
     pub texts: Texts,
     /// The configuration, or every problem (warnings included).
     pub result: Result<Config, Vec<Problem>>,

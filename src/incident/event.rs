@@ -48,7 +48,7 @@ pub enum Prepared {
 /// What must be done after a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Measure [`Incident::wants`] afresh and come back with [`Event::Measured`].
+    /// Measure [`Incident::wants`](super::Incident::wants) afresh and come back with [`Event::Measured`].
     Measure,
     /// Tell people.
     Tell(Notice),

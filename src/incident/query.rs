@@ -10,7 +10,7 @@ use crate::placeholder::Values;
 use crate::sample::Want;
 
 impl Incident {
-    /// When [`Event::Tick`] is due.
+    /// When [`Event::Tick`](super::event::Event::Tick) is due.
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
         match self.phase {
