@@ -6,6 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::SigSet;
 use nix::unistd::{User, initgroups, setgid, setuid};
 
 /// The hidden command's name.
@@ -52,9 +53,12 @@ pub fn run(arguments: &[String]) -> u8 {
     }
 }
 
-/// Session, limits and user, in this order: the limits still need the privileges.
+/// Signals, session, limits and user, in this order: the limits still need the privileges.
 fn prepare(user: Option<&str>) -> Result<(), String> {
     let say = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+    // The agent blocks the signals that it waits for, and a mask outlives exec: a service that was started with it would
+    // never again hear a SIGTERM.
+    SigSet::empty().thread_set_mask().map_err(|error| say("signal mask", &error))?;
     rustix::process::setsid().map_err(|error| say("setsid", &error))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| say("core limit", &error))?;

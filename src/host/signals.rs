@@ -15,7 +15,8 @@ pub enum Request {
     Reload,
 }
 
-/// Blocks the agent's signals for this thread and all that it will start. Children begin with none blocked.
+/// Blocks the agent's signals for this thread and all that it will start. A program inherits that; the executor's helper
+/// unblocks them before it becomes one.
 ///
 /// # Errors
 /// When the system refuses.
