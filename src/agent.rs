@@ -33,7 +33,7 @@ use crate::threads::Worker;
 const SAMPLES: usize = 256;
 /// What is measured for the first time may take this long before the first table is shown without it.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
-/// No new sample for this long: everything that answers quickly has answered.
+/// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
@@ -178,7 +178,7 @@ impl Agent {
                     Err(_) => break Some("heal"),
                 },
                 recv(self.wires.seen) -> batch => match batch {
-                    Ok(batch) => { self.state.saw(batch); quiet = after(QUIET); }
+                    Ok(batch) => if self.state.saw(batch) { quiet = after(QUIET) },
                     Err(_) => self.wires.seen = never(),
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
@@ -268,14 +268,17 @@ impl State {
         }
     }
 
-    /// Keeps the latest of the first samples.
-    fn saw(&mut self, batch: Vec<Sample>) {
+    /// Keeps the latest of the first samples. Whether one of them is of something new: a short interval brings the known ones
+    /// again and again, and that is no reason to wait on.
+    fn saw(&mut self, batch: Vec<Sample>) -> bool {
+        let known = self.first.len();
         for sample in batch {
             match self.first.iter_mut().find(|first| first.metric == sample.metric && first.target.identity == sample.target.identity) {
                 Some(first) => *first = sample,
                 None => self.first.push(sample),
             }
         }
+        self.first.len() > known
     }
 
     fn rejected(&self, problems: usize) {
