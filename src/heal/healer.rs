@@ -11,7 +11,7 @@ use crate::config::playbook::{CooldownScope, Playbook};
 use crate::detect::detector::Edge;
 use crate::incident::event::{Effect as Step, Event, Notice, Prepared};
 use crate::incident::id::Ids;
-use crate::incident::{DedupKey, Incident, Opening};
+use crate::incident::{DedupKey, Incident, Opening, Status};
 use crate::sample::{Sample, Want};
 
 /// What the healer is told.
@@ -356,6 +356,12 @@ impl Healer {
         let ids: Vec<String> = self.live.iter().filter(withdrawn).map(|incident| incident.id.clone()).collect();
         for id in ids {
             self.step(&id, Event::Withdrawn, now, effects);
+        }
+        // An agent that executes nothing has nothing to ask.
+        let asking = |incident: &&Incident| dry_run && incident.status == Status::AwaitingApproval;
+        let ids: Vec<String> = self.live.iter().filter(asking).map(|incident| incident.id.clone()).collect();
+        for id in ids {
+            self.step(&id, Event::DryRun, now, effects);
         }
     }
 }

@@ -28,6 +28,8 @@ pub enum Event<'a> {
     RateLimited(Duration),
     /// The playbook was removed, disabled or set to dry run.
     Withdrawn,
+    /// The settings in force say dry run.
+    DryRun,
 }
 
 /// What becomes of an action whose turn has come.

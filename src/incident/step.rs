@@ -117,6 +117,12 @@ impl Incident {
             (Phase::Ready { .. }, Event::RateLimited(left)) => {
                 self.end(Status::RateLimited, format!("another target was healed; the cooldown lasts another {}", in_words(left)), now)
             }
+            (Phase::Asking { index, .. }, Event::DryRun) => {
+                self.approval = None;
+                self.note(now, "approval_withdrawn", "the settings say dry run now: nobody needs to answer");
+                self.enter(Status::Waiting, Phase::Ready { index });
+                Vec::new()
+            }
             (phase, Event::AgentStops) if phase != Phase::Ended => self.end(Status::Interrupted, "the agent was stopped", now),
             (phase, Event::Withdrawn) if phase != Phase::Ended => self.end(Status::Cleared, "playbook withdrawn", now),
             _ => Vec::new(),
@@ -178,6 +184,8 @@ impl Incident {
                 Vec::new()
             }
             Prepared::WouldRun(argv) => {
+                // The settings may have become a dry run since it opened; with nothing done there is nothing to prove.
+                self.dry_run |= !self.acted;
                 self.actions[index].decided(ActionStatus::DryRun, argv);
                 let text = format!("[dry run] would execute: {}", self.actions[index].command);
                 self.note(now, "action_dry_run", text);
