@@ -71,8 +71,13 @@ impl Detector {
             .iter()
             .filter(|playbook| playbook.enabled)
             .map(|playbook| {
-                let kept = old.remove(&playbook.id).filter(|rule| rule.playbook.condition == playbook.condition);
-                Rule::new(Arc::clone(playbook), kept.map(|rule| rule.targets).unwrap_or_default())
+                let mut rule = Rule::new(Arc::clone(playbook));
+                match old.remove(&playbook.id) {
+                    Some(before) if before.playbook.condition == playbook.condition => rule.targets = before.targets,
+                    Some(before) => rule.remember_ends(before),
+                    None => {}
+                }
+                rule
             })
             .collect();
         self.latest.values_mut().flat_map(HashMap::values_mut).for_each(|latest| latest.rules = None);
@@ -229,12 +234,21 @@ impl Latest {
 }
 
 impl Rule {
-    fn new(playbook: Arc<Playbook>, targets: BTreeMap<Labels, State>) -> Self {
+    fn new(playbook: Arc<Playbook>) -> Self {
         let mut metrics: Vec<&'static Metric> = playbook.condition.comparisons().iter().map(|comparison| comparison.metric).collect();
         metrics.sort_by_key(|metric| std::cmp::Reverse(metric.identity.len()));
         metrics.dedup();
         let identity = metrics.first().map_or(0, |metric| metric.identity.len());
-        Self { playbook, metrics, identity, targets }
+        Self { playbook, metrics, identity, targets: BTreeMap::new() }
+    }
+
+    /// Of a condition that was edited only this is left: which targets had trouble that has not been seen to end.
+    fn remember_ends(&mut self, before: Self) {
+        let troubled =
+            before.targets.into_iter().filter(|(identity, state)| identity.len() == self.identity && (state.firing || state.owes_clear));
+        self.targets = troubled
+            .map(|(identity, state)| (identity, State { owes_clear: true, not_before: state.not_before, ..State::default() }))
+            .collect();
     }
 
     fn looks_at(&self, sample: &Sample) -> bool {

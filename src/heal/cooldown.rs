@@ -1,5 +1,5 @@
 //! What keeps a trigger from opening an incident: the pause of a target, or of a whole playbook, after a heal; and, for a
-//! playbook that only tells, that it has told. Pure.
+//! playbook that only tells, that it has told; and that somebody said no. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -15,6 +15,8 @@ pub(crate) struct Cooldowns {
     windows: HashMap<DedupKey, Window>,
     /// Playbooks without actions tell once: what was told, and when, until it clears.
     told: HashMap<DedupKey, Moment>,
+    /// What was denied is not asked again until it clears.
+    denied: HashSet<DedupKey>,
 }
 
 /// Whether a key is held back.
@@ -44,6 +46,9 @@ impl Cooldowns {
             self.told.insert(incident.key(), now);
             return;
         }
+        if incident.status == Status::Denied {
+            self.denied.insert(incident.key());
+        }
         let earned = incident.acted || matches!(incident.status, Status::Denied | Status::DryRun | Status::Escalated);
         if earned && !playbook.cooldown.is_zero() {
             let window = Window { until: now.after(playbook.cooldown), recorded: HashSet::new() };
@@ -62,6 +67,9 @@ impl Cooldowns {
         let playbook = &opening.playbook;
         if let Some(left) = self.left(playbook, &opening.target.identity, now) {
             return Held::For(left);
+        }
+        if self.denied.contains(&opening.key()) {
+            return Held::UntilCleared;
         }
         match self.told.get(&opening.key()) {
             None => Held::Free,
@@ -83,9 +91,10 @@ impl Cooldowns {
         self.windows.get_mut(&scope(playbook, &key.identity)).is_some_and(|window| window.recorded.insert(key))
     }
 
-    /// The key's condition is false: the next time it is told again.
+    /// The key's condition is false: the next time it is told, or asked, again.
     pub(crate) fn cleared(&mut self, key: &DedupKey) {
         self.told.remove(key);
+        self.denied.remove(key);
     }
 
     /// Forgets the windows that are over.
