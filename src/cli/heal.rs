@@ -64,9 +64,10 @@ pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) ->
     let reports = Reports::new(&data_dir).map_err(|error| Failure::new("data_dir", format!("{}: {error}", data_dir.display())))?;
     tree::become_subreaper();
     let samples = collect::measure_once(&config.settings, MEASURE);
-    let openings = openings(playbook, &samples, args);
+    let selected = selected(playbook, &samples, args);
+    let openings = to_open(&selected, args.force);
     if openings.is_empty() {
-        return nothing_to_do(args, playbook, &samples, json, out);
+        return nothing_to_do(args, playbook, &selected, json, out);
     }
     let mut session = Session::start(config, reports, args.dry_run);
     for opening in openings {
@@ -82,8 +83,8 @@ fn unknown(name: &str, config: &Config) -> Failure {
     Failure::new("no_playbook", format!("there is no playbook {name:?}; there are: {}", ids.join(", ")))
 }
 
-/// The targets that the labels select: of those for which the condition holds now, or, forced, of all.
-fn openings(playbook: &Arc<Playbook>, samples: &[Sample], args: &HealArgs) -> Vec<Opening> {
+/// The watched targets that the labels select, and whether the condition holds for each now.
+fn selected(playbook: &Arc<Playbook>, samples: &[Sample], args: &HealArgs) -> Vec<(Option<bool>, Opening)> {
     let wanted: Labels = args.labels.iter().cloned().collect();
     detector::concerned(playbook, samples)
         .into_iter()
@@ -92,26 +93,43 @@ fn openings(playbook: &Arc<Playbook>, samples: &[Sample], args: &HealArgs) -> Ve
             let holds = playbook.condition.state_of(&identity, &own);
             (holds, detector::opening(playbook, &identity, own, Moment::now()))
         })
-        .filter(|(holds, opening)| opening.target.labels().covers(&wanted) && (args.force || *holds == Some(true)))
-        .map(|(_, opening)| Opening { source: Source::Cli, force: args.force, ..opening })
+        .filter(|(_, opening)| opening.target.labels().covers(&wanted))
+        .map(|(holds, opening)| (holds, Opening { source: Source::Cli, force: args.force, ..opening }))
         .collect()
 }
 
-fn nothing_to_do(args: &HealArgs, playbook: &Playbook, samples: &[Sample], json: bool, out: &mut dyn Write) -> Answer {
+/// Those for which the condition holds; forced, all. A single one that is well gets its incident too, which measures again
+/// and says `cleared`: who asked about one target wants to read about that one.
+fn to_open(selected: &[(Option<bool>, Opening)], force: bool) -> Vec<Opening> {
+    let alone = selected.len() == 1;
+    let opened = selected.iter().filter(|(holds, _)| force || *holds == Some(true) || alone && *holds == Some(false));
+    opened.map(|(_, opening)| opening.clone()).collect()
+}
+
+fn nothing_to_do(args: &HealArgs, playbook: &Playbook, selected: &[(Option<bool>, Opening)], json: bool, out: &mut dyn Write) -> Answer {
     if args.force {
         return Err(Failure::new(
             "no_target",
             format!("no watched target of {} has these labels; autoheal probe shows what is watched", playbook.id),
         ));
     }
-    let unknown: Vec<&str> = samples
+    let unknown: Vec<String> = selected
         .iter()
-        .filter(|sample| {
-            sample.value.is_none() && playbook.condition.comparisons().iter().any(|comparison| comparison.metric == sample.metric)
+        .filter(|(holds, _)| holds.is_none())
+        .map(|(_, opening)| {
+            let reason = opening.samples.iter().filter(|sample| sample.value.is_none()).find_map(|sample| sample.reason.as_deref());
+            format!("{}: {}", opening.key(), reason.unwrap_or("not measured"))
         })
-        .filter_map(|sample| sample.reason.as_deref())
         .collect();
-    let remark = if unknown.is_empty() { String::new() } else { format!(" (unknown for some: {})", unknown.join(", ")) };
+    // Unknown never clears: somebody who asked is told, not reassured.
+    if !unknown.is_empty() && unknown.len() == selected.len() {
+        return Err(Failure::new("unknown", format!("nobody can tell whether {} holds: {}", playbook.condition, unknown.join("; "))));
+    }
+    let remark = match (selected.is_empty(), unknown.is_empty()) {
+        (true, _) => " (no watched target is meant)".to_owned(),
+        (false, true) => String::new(),
+        (false, false) => format!(" (unknown for {})", unknown.join("; ")),
+    };
     let text = format!("cleared: {} holds for no target now{remark}; nothing was done", playbook.condition);
     if json {
         writeln!(

@@ -14,6 +14,7 @@ use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::error::ErrorKind as ErrorKindOfClap;
 use clap::{Parser, Subcommand};
 
 use crate::collect;
@@ -128,6 +129,7 @@ enum Command {
     /// Show which processes a watch entry matches now, and why.
     Match(match_::MatchArgs),
     /// Ask the guard: what may run, by which rule.
+    #[command(after_help = "Examples:\n  autoheal allow test 'find /tmp -mtime +7 -delete'\n  autoheal allow list")]
     Allow(allow::AllowArgs),
 }
 
@@ -136,8 +138,11 @@ enum Command {
 pub fn main() -> u8 {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
+        // Help and version are answers, not mistakes; clap knows which is which.
+        Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
+            return report(&Failure::usage(usage(&error)), true, &mut anstream::stdout().lock());
+        }
         Err(error) => {
-            // Help and version are answers, not mistakes; clap knows which is which.
             let _ = error.print();
             return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }
@@ -153,6 +158,17 @@ pub fn main() -> u8 {
         Ok(code) => code,
         Err(failure) => report(&failure, cli.json, &mut out),
     }
+}
+
+/// What is wrong with the command line, without the advice that clap prints below it.
+fn usage(error: &clap::Error) -> String {
+    if error.kind() == ErrorKindOfClap::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing; --help lists them".to_owned();
+    }
+    let text = error.to_string();
+    let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
+    let text = lines.join("\n");
+    text.strip_prefix("error: ").unwrap_or(&text).to_owned()
 }
 
 fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
