@@ -39,7 +39,8 @@ struct Window {
 
 impl Cooldowns {
     /// Begins the pause that the incident's end asks for: it started an action, or ended `denied` or `dry_run`. So does an
-    /// escalation before any action could start (a refusal, say): it would come again with the next sample.
+    /// escalation before any action could start (a refusal, say), and a proof with every action skipped: they would come again
+    /// with the next sample.
     pub(crate) fn begin(&mut self, incident: &Incident, now: Moment) {
         let playbook = &incident.playbook;
         if incident.status == Status::Escalated && incident.actions.is_empty() {
@@ -49,7 +50,7 @@ impl Cooldowns {
         if incident.status == Status::Denied {
             self.denied.insert(incident.key());
         }
-        let earned = incident.acted || matches!(incident.status, Status::Denied | Status::DryRun | Status::Escalated);
+        let earned = incident.acted || matches!(incident.status, Status::Denied | Status::DryRun | Status::Escalated | Status::Resolved);
         if earned && !playbook.cooldown.is_zero() {
             let window = Window { until: now.after(playbook.cooldown), recorded: HashSet::new() };
             self.windows.insert(scope(playbook, &incident.target.identity), window);
