@@ -107,7 +107,7 @@ fn to_open(selected: &[(Option<bool>, Opening)], force: bool) -> Vec<Opening> {
 }
 
 fn nothing_to_do(args: &HealArgs, playbook: &Playbook, selected: &[(Option<bool>, Opening)], json: bool, out: &mut dyn Write) -> Answer {
-    if args.force {
+    if args.force || (selected.is_empty() && !args.labels.is_empty()) {
         return Err(Failure::new(
             "no_target",
             format!("no watched target of {} has these labels; autoheal probe shows what is watched", playbook.id),

@@ -10,6 +10,7 @@ use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening, Source, Trigger};
 use crate::metric::Metric;
+use crate::record::escape::terminal;
 use crate::sample::{Labels, Sample, Target, Value};
 
 /// A target that was last measured this long ago is forgotten.
@@ -227,7 +228,10 @@ impl Latest {
         let since = self.unknown.or_else(|| self.sample.is_stale(now).then_some((self.sample.at, false)));
         if let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) {
             let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
-            log::warn!("unknown metric={} target={} reason={reason}", self.sample.metric.name, self.sample.target.identity);
+            // What no condition looks at is nobody's trouble: the age of a process that is stopped, say.
+            let level = if self.rules.as_ref().is_some_and(|rules| !rules.is_empty()) { log::Level::Warn } else { log::Level::Debug };
+            let target = terminal(&self.sample.target.identity.to_string());
+            log::log!(level, "unknown metric={} target={target} reason={}", self.sample.metric.name, terminal(reason));
             self.unknown = Some((since, true));
         }
     }

@@ -42,7 +42,7 @@ pub fn run(directory: &Path, selection: &Selection<'_>, now: Moment, limit: &Lim
     let top = open_directory(directory)?;
     let broken = |error: Errno| format!("{}: {error}", directory.display());
     let mut open = vec![Dir::new(top).map_err(broken)?];
-    sweep.device = open[0].stat().map_err(broken)?.st_dev;
+    sweep.device = device(&open[0].stat().map_err(broken)?);
     while let Some(dir) = open.last_mut() {
         if limit.is_over() {
             return Err(format!("stopped, because {}; until then {}", ended_early(limit), sweep.said()));
@@ -73,7 +73,7 @@ struct Sweep {
     name: Option<GlobMatcher>,
     larger_than: u64,
     room: u64,
-    device: u64,
+    device: i128,
     files: u64,
     freed: u64,
     over_limit: u64,
@@ -135,13 +135,13 @@ impl Sweep {
     }
 
     fn descend(&mut self, here: impl AsFd, name: &CStr, found: &Stat) -> Option<Dir> {
-        if found.st_dev != self.device {
+        if device(found) != self.device {
             self.elsewhere += 1;
             return None;
         }
-        let opened = open_below(here, name).and_then(Dir::new).and_then(|dir| Ok((dir.stat()?.st_dev, dir)));
+        let opened = open_below(here, name).and_then(Dir::new).and_then(|dir| Ok((device(&dir.stat()?), dir)));
         match opened {
-            Ok((device, dir)) if device == self.device => Some(dir),
+            Ok((its_device, dir)) if its_device == self.device => Some(dir),
             Ok(_) | Err(Errno::XDEV) => {
                 self.elsewhere += 1;
                 None
@@ -179,7 +179,7 @@ impl Sweep {
 
     fn selects(&self, name: &OsStr, found: &Stat) -> bool {
         let changed = i128::from(found.st_mtime) * 1_000_000_000 + i128::from(found.st_mtime_nsec);
-        found.st_dev == self.device
+        device(found) == self.device
             && self.oldest_kept.is_none_or(|oldest| changed < oldest)
             && (self.larger_than == 0 || u64::try_from(found.st_size).unwrap_or(0) > self.larger_than)
             && self.name.as_ref().is_none_or(|glob| glob.is_match(Path::new(name)))
@@ -204,6 +204,11 @@ impl Sweep {
         note(self.failures, &format!("failed; the first: {}", self.first_failure.as_deref().unwrap_or_default()));
         text
     }
+}
+
+/// The file system that something lies on. The number has another width and sign on each platform.
+fn device(found: &Stat) -> i128 {
+    i128::from(found.st_dev)
 }
 
 /// Opens a directory below an open one. The kernel refuses another mount as well where it can, because a bind mount of the same

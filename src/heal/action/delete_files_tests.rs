@@ -110,7 +110,7 @@ fn links_pipes_and_sockets_are_left_alone() {
     let tree = Tree::new(&[("old", 9, 10)]);
     symlink(&outside.root, tree.root.join("linked directory")).unwrap();
     symlink(outside.root.join("precious"), tree.root.join("linked file")).unwrap();
-    rustix::fs::mknodat(CWD, tree.root.join("pipe"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    nix::unistd::mkfifo(&tree.root.join("pipe"), nix::sys::stat::Mode::S_IRUSR).unwrap();
     let _socket = std::os::unix::net::UnixListener::bind(tree.root.join("socket")).unwrap();
     tree.run(&Selection { name: Some("*"), ..Selection::default() }).unwrap();
     assert_eq!(tree.left(), ["linked directory", "linked file", "pipe", "socket"]);
@@ -146,7 +146,7 @@ fn a_directory_that_turns_into_a_link_is_not_entered() {
     let mut sweep = Sweep::new(&older_than_days(7), Moment::now()).unwrap();
     let top = open_directory(&tree.root).unwrap();
     let found = look(&top, c"real").unwrap();
-    sweep.device = found.st_dev;
+    sweep.device = device(&found);
     fs::rename(tree.root.join("real"), tree.root.join("moved")).unwrap();
     symlink(&outside.root, tree.root.join("real")).unwrap();
     assert!(sweep.descend(&top, c"real", &found).is_none(), "swapped between the look and the opening");
@@ -159,7 +159,7 @@ fn another_file_system_is_not_entered() {
     let tree = Tree::new(&[("sub/old", 9, 10)]);
     let mut sweep = Sweep::new(&older_than_days(7), Moment::now()).unwrap();
     let top = open_directory(&tree.root).unwrap();
-    sweep.device = look(&top, c"sub").unwrap().st_dev + 1;
+    sweep.device = device(&look(&top, c"sub").unwrap()) + 1;
     assert!(sweep.entry(&top, c"sub", FileType::Directory).is_none());
     assert_eq!(sweep.elsewhere, 1);
 }
