@@ -58,7 +58,8 @@ impl Places {
     pub fn locate(&self) -> Location {
         let found = |dir: PathBuf| Location { dir: Some(dir), local: false, trust: self.trust, remarks: Vec::new() };
         if let Some(dir) = self.config_dir.as_ref().or(self.config_variable.as_ref()) {
-            return found(self.here.join(dir));
+            // Without the dots of `--config-dir .`, which would stand in every message.
+            return found(self.here.join(dir).components().collect());
         }
         let mut remarks = Vec::new();
         let local = self.here.join("config");
@@ -180,6 +181,8 @@ mod tests {
         assert_eq!(places.locate().dir, Some(here.join("variable")));
         places.config_dir = Some("/flag".into());
         assert_eq!(places.locate().dir, Some("/flag".into()));
+        places.config_dir = Some(".".into());
+        assert_eq!(places.locate().dir.map(PathBuf::into_os_string), Some(here.into()), "no dot is left in messages");
         places.data_variable = Some("/data".into());
         assert_eq!(places.data_dir(&places.locate()), Path::new("/data"));
     }

@@ -147,22 +147,25 @@ impl Reloader {
         }
         self.seen = Some(now.clone());
         if self.good.as_ref() == Some(&now) {
-            return self.unchanged();
+            return self.unchanged(asked);
         }
         let result = self.judge(now);
         match &result {
             Reloaded::Loaded { problems, .. } | Reloaded::Rejected(problems) => self.problems.clone_from(problems),
             Reloaded::Unchanged => {}
         }
-        if !repeated {
+        if !repeated || asked {
             report(&self.problems);
         }
         result
     }
 
-    /// The files are those in force. After a bad save that is news.
-    fn unchanged(&mut self) -> Reloaded {
+    /// The files are those in force. After a bad save that is news, and who asked gets an answer.
+    fn unchanged(&mut self, asked: bool) -> Reloaded {
         if std::mem::take(&mut self.problems).is_empty() {
+            if asked {
+                log::info!("configuration: the files on disk are those in force already");
+            }
             return Reloaded::Unchanged;
         }
         log::info!("configuration: the files on disk are those in force again");
@@ -209,9 +212,12 @@ impl Reloader {
         let first = self.good.is_none() && config.settings == self.in_force.settings && config.playbooks == self.in_force.playbooks;
         if first && problems.is_empty() {
             self.good = Some(halves);
-            return self.unchanged();
+            return self.unchanged(false);
         }
         log::info!("configuration loaded {}", changes(&self.in_force, &config));
+        if self.in_force.settings.watch != config.settings.watch {
+            log::info!("watching {}", config.settings.watch);
+        }
         self.good = Some(halves);
         self.in_force = Arc::new(config);
         Reloaded::Loaded { config: Arc::clone(&self.in_force), problems }
@@ -242,6 +248,10 @@ fn changes(old: &Config, new: &Config) -> String {
     }
     if old.settings != new.settings {
         words.push("settings=changed".to_owned());
+    }
+    // The one switch that decides whether anything runs at all is never changed without a word.
+    if old.settings.dry_run != new.settings.dry_run {
+        words.push(format!("dry_run={}", new.settings.dry_run));
     }
     if words.is_empty() { "nothing that matters changed".to_owned() } else { words.join(" ") }
 }

@@ -207,6 +207,7 @@ fn the_log_says_what_changed() {
     place.save(PLAYBOOKS, &books(2).replace("full", "fuller"));
     place.save(SETTINGS, "{\"dry_run\": true}");
     let new = load(&place.location()).result.unwrap();
-    assert_eq!(changes(&old, &new), "added=fuller removed=full settings=changed");
+    assert_eq!(changes(&old, &new), "added=fuller removed=full settings=changed dry_run=true");
+    assert!(changes(&new, &old).ends_with("dry_run=false"), "turning it off is news");
     assert_eq!(changes(&old, &old), "nothing that matters changed");
 }
