@@ -39,16 +39,29 @@ impl Reports {
     /// Writes the report as it stands now. If there is no room it waits, and a heal never does.
     pub fn write(&mut self, incident: &Incident) {
         let path = self.path(incident);
-        let text = report::render(incident);
-        self.waiting.retain(|(waiting, _)| *waiting != path);
-        if let Err(error) = replace(&path, &text) {
-            if self.waiting.is_empty() {
-                log::warn!("report={} waits in memory reason={error}", path.display());
-            }
-            self.waiting.push_back((path, text));
-            if self.waiting.len() > WAITING {
-                self.waiting.pop_front();
-            }
+        if let Some(error) = self.put(&path, report::render(incident)) {
+            log::warn!("report={} waits in memory, with all that follow, until there is room: {error}", path.display());
+        }
+    }
+
+    /// Writes or keeps. The error is that of the first one that waits: the same disk is full for the next.
+    fn put(&mut self, path: &Path, text: String) -> Option<io::Error> {
+        let was_behind = self.is_behind();
+        self.waiting.retain(|(waiting, _)| waiting != path);
+        let Err(error) = replace(path, &text) else {
+            self.say_when_written(was_behind);
+            return None;
+        };
+        self.waiting.push_back((path.to_owned(), text));
+        if self.waiting.len() > WAITING {
+            self.waiting.pop_front();
+        }
+        (!was_behind).then_some(error)
+    }
+
+    fn say_when_written(&self, was_behind: bool) {
+        if was_behind && !self.is_behind() {
+            log::info!("reports that waited in memory are written");
         }
     }
 
@@ -65,9 +78,7 @@ impl Reports {
                 return;
             }
             self.waiting.pop_front();
-            if self.waiting.is_empty() {
-                log::info!("reports that waited in memory are written");
-            }
+            self.say_when_written(true);
         }
     }
 }
@@ -102,6 +113,20 @@ mod tests {
         replace(&path, "two").unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn that_the_disk_is_full_is_said_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut reports = Reports::new(&dir.path().join("reports")).unwrap();
+        let path = reports.dir.join("x.md");
+        std::fs::remove_dir(&reports.dir).unwrap();
+        assert!(reports.put(&path, "one".to_owned()).is_some());
+        assert!(reports.put(&path, "two".to_owned()).is_none(), "the second step of the same incident is no news");
+        std::fs::create_dir(&reports.dir).unwrap();
+        reports.retry();
+        assert!(!reports.is_behind());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "two");
     }
 
     #[test]
