@@ -1,7 +1,6 @@
 //! What to tell a person whose text is no plain command.
 
 use super::answer::{Refusal, RefusalKind};
-use super::quoted;
 use super::special::base_name;
 use super::token::{Fault, FaultKind, tokenise};
 
@@ -31,14 +30,9 @@ fn operator(text: &str, fault: &Fault, found: &str) -> Refusal {
         "&&" => {
             let parts = stages("&&");
             let whole = plain(&parts);
-            let refusal = at(format!(
-                "&& is a shell operator, and no shell is started: write two actions; the second runs only if the first succeeds{}",
-                if whole {
-                    format!(" ({})", parts.iter().map(|part| quoted(part)).collect::<Vec<_>>().join(", then "))
-                } else {
-                    String::new()
-                }
-            ));
+            let refusal =
+                at("&& is a shell operator, and no shell is started: write two actions; the second runs only if the first succeeds"
+                    .to_owned());
             Refusal { suggestion: if whole { parts } else { Vec::new() }, ..refusal }
         }
         ";" => {
