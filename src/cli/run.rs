@@ -63,7 +63,7 @@ fn how_to_act(config: &Config) -> String {
 /// The first table: on standard error with everything else that `run` says, unless that is a journal.
 fn show(samples: &[Sample], now: Moment) {
     if std::env::var_os("JOURNAL_STREAM").is_none() {
-        let _ = writeln!(anstream::stderr(), "{}", table::samples(samples, now));
+        let _ = writeln!(anstream::stderr(), "{}", table::first_samples(samples, now));
     }
 }
 

@@ -6,6 +6,7 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{Cell, Table};
 
 use crate::clock::{Moment, in_words};
+use crate::collect::reason;
 use crate::metric::{Metric, Values};
 use crate::record::escape::terminal;
 use crate::sample::{Sample, Value};
@@ -36,6 +37,19 @@ pub fn samples(samples: &[Sample], now: Moment) -> String {
         vec![shown, sample.metric.name.to_owned(), value(sample), remarks.join(", ")]
     });
     print(&["target", "metric", "value", "remark"], rows.collect::<Vec<_>>())
+}
+
+/// The table of a start: a rate that only needs time is no news on every target, so such metrics are named once, below.
+#[must_use]
+pub fn first_samples(all: &[Sample], now: Moment) -> String {
+    let is_not_yet = |sample: &&Sample| sample.value.is_none() && sample.reason.as_deref().is_some_and(reason::is_not_yet);
+    let (later, known): (Vec<&Sample>, Vec<&Sample>) = all.iter().partition(is_not_yet);
+    let known: Vec<Sample> = known.into_iter().cloned().collect();
+    let mut names: Vec<&str> = later.iter().map(|sample| sample.metric.name).collect();
+    names.sort_unstable();
+    names.dedup();
+    let later = if names.is_empty() { String::new() } else { format!("known after a while: {}\n", names.join(", ")) };
+    samples(&known, now) + &later
 }
 
 /// `disk mount=/data`, `memory`.
@@ -89,6 +103,26 @@ disk mount=/data  disk_usage    96.2 %
 ";
         assert_eq!(samples(&all, now), expected);
         assert!(samples(&all, now.after(Duration::from_secs(120))).contains("2 min ago"));
+    }
+
+    #[test]
+    fn what_only_needs_time_does_not_fill_the_first_table() {
+        let now = Moment::at_seconds(1.0);
+        let host = Target::new(Labels::default(), Labels::default());
+        let log = Target::new(Labels::from([("path", "/var/log/a")]), Labels::default());
+        let all = [
+            Sample::known(metric::named("memory_usage"), &host, Value::Number(41.0), now),
+            Sample::unknown(metric::named("cpu_usage"), &host, reason::SECOND_LOOK, now),
+            Sample::unknown(metric::named("log_file_size_mb"), &log, "no such file", now),
+            Sample::unknown(metric::named("log_growth_mb_per_hour"), &log, reason::TOO_SHORT, now),
+        ];
+        let expected = "\
+TARGET                    METRIC            VALUE    REMARK
+memory                    memory_usage      41 %
+log_file path=/var/log/a  log_file_size_mb  unknown  no such file
+known after a while: cpu_usage, log_growth_mb_per_hour
+";
+        assert_eq!(first_samples(&all, now), expected);
     }
 
     #[test]

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Collector;
 use super::file_glob::{Exact, FileGlob};
 use super::shared::Shared;
+use super::{Collector, reason};
 use crate::clock::Moment;
 use crate::metric;
 use crate::sample::{Labels, Sample, Target, Value};
@@ -128,7 +128,7 @@ impl Seen {
         let (from, before) = self.history.front().copied().unwrap_or((now, self.written));
         let span = now.since(from);
         if span < SHORTEST {
-            return Err("seen for too short a time".to_owned());
+            return Err(reason::TOO_SHORT.to_owned());
         }
         Ok((self.written - before) as f64 / MIB / (span.as_secs_f64() / HOUR.as_secs_f64()))
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Collector;
 use super::looks::Looks;
+use super::{Collector, reason};
 use crate::clock::Moment;
 use crate::metric;
 use crate::sample::{Sample, Target};
@@ -43,7 +43,7 @@ impl Memory {
             if all == 0 { 0.0 } else { busy.saturating_sub(*busy_then) as f64 / all as f64 * 100.0 }
         });
         self.looks.keep(now, (busy, all));
-        percent.ok_or_else(|| "needs a second look".to_owned())
+        percent.ok_or_else(|| reason::SECOND_LOOK.to_owned())
     }
 }
 

@@ -26,7 +26,7 @@ mod pool;
 pub mod process;
 mod process_match;
 mod process_table;
-mod reason;
+pub(crate) mod reason;
 mod sampling;
 mod schedule;
 mod shared;

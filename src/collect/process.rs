@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::looks::Looks;
 use super::process_match::{Finder, Found, Live};
 use super::shared::Shared;
-use super::{Collector, Exclusions, Units, host, process_table};
+use super::{Collector, Exclusions, Units, host, process_table, reason};
 use crate::clock::Moment;
 use crate::config::settings::ProcessEntry;
 use crate::metric;
@@ -60,7 +60,7 @@ impl Process {
             since.sum::<Duration>().as_secs_f64() / span.as_secs_f64() * 100.0
         });
         self.looks.keep(now, used);
-        if live.is_empty() { Ok(0.0) } else { percent.ok_or_else(|| "needs a second look".to_owned()) }
+        if live.is_empty() { Ok(0.0) } else { percent.ok_or_else(|| reason::SECOND_LOOK.to_owned()) }
     }
 }
 

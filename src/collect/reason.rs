@@ -7,6 +7,17 @@ use rustix::io::Errno;
 
 use crate::clock::in_words;
 
+/// A rate was measured for the first time.
+pub(crate) const SECOND_LOOK: &str = "needs a second look";
+
+/// A slow rate was not measured for long enough.
+pub(crate) const TOO_SHORT: &str = "seen for too short a time";
+
+/// Whether nothing is wrong but that too little time has passed.
+pub(crate) fn is_not_yet(reason: &str) -> bool {
+    [SECOND_LOOK, TOO_SHORT].contains(&reason)
+}
+
 /// What an input or output error means, without the number of the system's error. `timeout` is the deadline that was set.
 pub(crate) fn io(error: &Error, timeout: Duration) -> String {
     match error.kind() {
