@@ -13,12 +13,13 @@ use crate::config::watched::{Watched, concerned};
 use crate::config::words::{fires_when, proven_by, selector};
 use crate::config::{Config, Loaded, Places, Trust, load_sources, render, visible};
 use crate::detect::condition::Selector;
+use crate::detect::detector;
 use crate::sample::{Labels, Sample};
 
 /// Validates the configuration, then says in words when each playbook fires, on which targets, what it runs and by which rule, and how the repair is proven.
 ///
-/// Example: autoheal check --playbooks draft.json
 #[derive(Clone, Debug, Default, clap::Args)]
+#[command(after_help = "Example: autoheal check --playbooks draft.json")]
 pub struct Check {
     /// Check this playbook file instead of the one in force
     #[arg(long, value_name = "FILE")]
@@ -163,7 +164,7 @@ impl View {
     fn new(playbook: &Playbook, config: &Config, samples: Option<&[Sample]>) -> Self {
         let entries = concerned(&config.settings, &playbook.condition);
         let targets = match samples {
-            Some(samples) => measured(playbook, samples),
+            Some(samples) => detector::concerned(playbook, samples),
             None => entries.iter().filter(|entry| entry.many.is_none()).map(|entry| entry.target.identity.clone()).collect(),
         };
         let state = match (playbook.enabled, playbook.dry_run) {
@@ -204,17 +205,6 @@ fn write_list(out: &mut dyn Write, head: &str, lines: &[String]) -> io::Result<(
         let head = if index == 0 { head } else { "" };
         writeln!(out, "  {head:<11} {line}")
     })
-}
-
-/// The targets among the samples that the playbook is about.
-fn measured(playbook: &Playbook, samples: &[Sample]) -> Vec<Labels> {
-    let mut found: Vec<Labels> = Vec::new();
-    for sample in samples.iter().filter(|sample| playbook.condition.concerns(sample.metric, &sample.target)) {
-        if !found.contains(&sample.target.identity) {
-            found.push(sample.target.identity.clone());
-        }
-    }
-    found
 }
 
 /// A glob may match hundreds of logs; the JSON names them all.

@@ -9,6 +9,7 @@ pub mod run;
 mod state;
 pub mod table;
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind, Write};
 use std::path::PathBuf;
@@ -77,6 +78,9 @@ impl From<io::Error> for Failure {
     }
 }
 
+/// Over the options that every command has: its own come first.
+const EVERYWHERE: &str = "Options of every command";
+
 #[derive(Parser, Debug)]
 #[command(name = "autoheal", version, about, long_about = None, max_term_width = 110)]
 #[command(
@@ -84,25 +88,25 @@ impl From<io::Error> for Failure {
 )]
 struct Cli {
     /// Where autoheal-playbooks.json and autoheal.json are.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     config_dir: Option<PathBuf>,
     /// Where reports and state are kept.
-    #[arg(long, global = true, value_name = "DIR")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Accept configuration files that others could write, with a warning. For development.
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     insecure_config: bool,
-    /// Print one JSON object instead of text.
-    #[arg(long, global = true)]
+    /// Print one JSON object instead of text; `heal` prints one a line.
+    #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     /// Log more; twice for even more.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, action = clap::ArgAction::Count)]
     verbose: u8,
     /// Log only warnings and errors.
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, help_heading = EVERYWHERE, conflicts_with = "verbose")]
     quiet: bool,
     /// When to colour.
-    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    #[arg(long, global = true, help_heading = EVERYWHERE, value_name = "WHEN", default_value = "auto")]
     color: Colour,
     #[command(subcommand)]
     command: Option<Command>,
@@ -136,6 +140,7 @@ enum Command {
 /// Reads the command line, does what it says, and returns the exit code.
 #[must_use]
 pub fn main() -> u8 {
+    colour_as_asked(std::env::args_os());
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         // Help and version are answers, not mistakes; clap knows which is which.
@@ -147,11 +152,6 @@ pub fn main() -> u8 {
             return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }
     };
-    match cli.color {
-        Colour::Auto => {}
-        Colour::Always => anstream::ColorChoice::Always.write_global(),
-        Colour::Never => anstream::ColorChoice::Never.write_global(),
-    }
     run::log_to_stderr(cli.verbose, cli.quiet, matches!(cli.command, None | Some(Command::Run(_))));
     let mut out = anstream::stdout().lock();
     match dispatch(&cli, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
@@ -169,6 +169,27 @@ fn usage(error: &clap::Error) -> String {
     let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).collect();
     let text = lines.join("\n");
     text.strip_prefix("error: ").unwrap_or(&text).to_owned()
+}
+
+/// Sets what `--color` says before the command line is read as a whole: help and mistakes have colours too.
+fn colour_as_asked(words: impl IntoIterator<Item = OsString>) {
+    if let Some(choice) = colour_in(words) {
+        choice.write_global();
+    }
+}
+
+fn colour_in(words: impl IntoIterator<Item = OsString>) -> Option<anstream::ColorChoice> {
+    let mut words = words.into_iter().skip(1).take_while(|word| word != "--").filter_map(|word| word.into_string().ok());
+    let mut found = None;
+    while let Some(word) = words.next() {
+        let when = if word == "--color" { words.next() } else { word.strip_prefix("--color=").map(str::to_owned) };
+        found = match when.as_deref() {
+            Some("always") => Some(anstream::ColorChoice::Always),
+            Some("never") => Some(anstream::ColorChoice::Never),
+            _ => found,
+        };
+    }
+    found
 }
 
 fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
@@ -219,9 +240,13 @@ impl Cli {
 /// The configuration of a location, or all its problems as a message.
 fn load(location: &Location) -> Result<Config, Failure> {
     let loaded = config::load(location);
-    loaded.result.map_err(|problems| {
+    loaded.result.map_err(|mut problems| {
+        // Only what stops the load: `check` says the rest.
+        problems.retain(|problem| problem.severity == config::problem::Level::Error);
         let text = config::render(&problems, &loaded.texts, false);
-        Failure::new("config", format!("the configuration is refused:\n{text}"))
+        let missing = problems.iter().any(|problem| problem.code == "file_missing");
+        let help = if missing { "--config-dir names the directory that holds both files" } else { "`autoheal check` says more" };
+        Failure::new("config", format!("the configuration is refused:\n{}\n{help}", text.trim_end()))
     })
 }
 
@@ -234,4 +259,25 @@ fn block_signals() -> Result<(), Failure> {
 fn label(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_is_chosen_before_help_is_printed() {
+        use anstream::ColorChoice::{Always, Never};
+        let asked = |line: &str| colour_in(line.split(' ').map(OsString::from));
+        for (line, choice) in [
+            ("autoheal --help", None),
+            ("autoheal --color never --help", Some(Never)),
+            ("autoheal heal --color=always", Some(Always)),
+            ("autoheal --color never --color always", Some(Always)),
+            ("autoheal --color auto", None),
+            ("autoheal allow test -- --color never", None),
+        ] {
+            assert_eq!(asked(line), choice, "{line}");
+        }
+    }
 }

@@ -25,7 +25,11 @@ pub(super) fn claim(places: &Places, location: &Location) -> Result<(PathBuf, Lo
     let lock = Lock::take(&dir).map_err(|taken| match taken {
         Taken::By(pid) => Failure::refused(
             "agent_running",
-            format!("an agent with pid {pid} uses {}: actions run one at a time; stop it, or name another --data-dir", dir.display()),
+            format!(
+                "{} uses {}: actions run one at a time; stop it, or name another --data-dir",
+                pid.map_or_else(|| "another agent".to_owned(), |pid| format!("an agent with pid {pid}")),
+                dir.display()
+            ),
         ),
         Taken::Failed(error) => unusable(&dir, &error),
     })?;

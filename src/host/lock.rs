@@ -16,8 +16,8 @@ pub struct Lock {
 /// Why the lock was not taken.
 #[derive(Debug)]
 pub enum Taken {
-    /// By the process with this number, as far as that can be read.
-    By(String),
+    /// By the process with this number, if that can be read: on a full disk it could not be written.
+    By(Option<String>),
     /// The file could not be opened or written.
     Failed(std::io::Error),
 }
@@ -34,7 +34,7 @@ impl Lock {
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
-            return Err(Taken::By(pid.trim().to_owned()));
+            return Err(Taken::By(Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())));
         }
         // The number is for the message of the next one only: on a full disk the lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| writeln!(file, "{}", std::process::id()));
@@ -51,9 +51,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let first = Lock::take(dir.path()).unwrap();
         match Lock::take(dir.path()) {
-            Err(Taken::By(pid)) => assert_eq!(pid, std::process::id().to_string()),
+            Err(Taken::By(pid)) => assert_eq!(pid, Some(std::process::id().to_string())),
             other => panic!("{other:?}"),
         }
+        std::fs::write(dir.path().join("agent.lock"), "").unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(Taken::By(None))), "a full disk kept the number out");
         drop(first);
         assert!(Lock::take(dir.path()).is_ok());
     }
