@@ -28,6 +28,7 @@
 //! | latest samples, progress of conditions | thread `detect` |
 //! | incidents, cooldowns, reports that wait for room | thread `heal` |
 //! | the running action | thread `heal:action`, one at most |
+//! | which signal came | thread `signals`; it hands them on and reaps orphans of actions |
 //! | the files' last good contents | thread `reload` |
 //! | the configuration in force, what the service manager was told | the [agent], on the main thread |
 //!
