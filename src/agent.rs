@@ -1,7 +1,7 @@
 //! The agent: builds the channels, starts every thread, carries configurations and requests between them, and joins them in
 //! a stated order. It runs on the main thread.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -24,9 +24,10 @@ use crate::host::systemd::Manager;
 use crate::incident::Incident;
 use crate::incident::event::Notice;
 use crate::incident::id::Ids;
+use crate::metric::Kind;
 use crate::record::escape::terminal;
 use crate::record::store::Reports;
-use crate::sample::Sample;
+use crate::sample::{Labels, Sample};
 use crate::threads::Worker;
 
 /// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
@@ -109,6 +110,8 @@ struct State {
     logged: HashMap<String, usize>,
     open: usize,
     data_dir: PathBuf,
+    /// `--dry-run`.
+    dry_run: bool,
 }
 
 impl Agent {
@@ -150,7 +153,8 @@ impl Agent {
         });
         let wires = Wires { collect, detect, configs, reload, reloads, changes, seen, requests, _commands: commands_out };
         let manager = Manager::from_environment();
-        let state = State { config, manager, first_look: Some(first_look), first: Vec::new(), logged: HashMap::new(), open: 0, data_dir };
+        let state =
+            State { config, manager, first_look: Some(first_look), first: Vec::new(), logged: HashMap::new(), open: 0, data_dir, dry_run };
         Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, wires, state }
     }
 
@@ -199,6 +203,9 @@ impl Agent {
     fn watching(&mut self) {
         let Some(show) = self.state.first_look.take() else { return };
         show(&self.state.first, Moment::now());
+        let targets: HashSet<(Kind, &Labels)> =
+            self.state.first.iter().map(|sample| (sample.metric.kind, &sample.target.identity)).collect();
+        let targets = targets.len();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
         self.state.first = Vec::new();
@@ -211,7 +218,7 @@ impl Agent {
             config.origin,
             self.state.data_dir.display(),
             config.playbooks.iter().filter(|playbook| playbook.enabled).count(),
-            config.settings.watch.entries()
+            targets
         );
     }
 
@@ -245,7 +252,8 @@ impl State {
         match change {
             Change::Told(Notice::Escalated, text) => log::error!("{}", terminal(&text)),
             Change::Told(Notice::Approval, text) => log::warn!("{}", terminal(&text)),
-            Change::Told(Notice::Resolved, text) => log::info!("{}", terminal(&text)),
+            // People hear of repairs that failed; the lines of the incident tell of those that worked.
+            Change::Told(Notice::Resolved, text) => log::debug!("{}", terminal(&text)),
             Change::Incident { incident, report, open } => {
                 self.log_incident(&incident, &report);
                 if self.open != open {
@@ -258,13 +266,15 @@ impl State {
 
     fn log_incident(&mut self, incident: &Incident, report: &Path) {
         let logged = self.logged.entry(incident.id.clone()).or_insert(0);
-        for entry in incident.timeline.iter().skip(*logged) {
-            log::info!("incident={} {} {}: {}", incident.id, terminal(&incident.key().to_string()), entry.event, terminal(&entry.text));
+        let key = terminal(&incident.key().to_string());
+        for (index, entry) in incident.timeline.iter().enumerate().skip(*logged) {
+            let last = index + 1 == incident.timeline.len() && !incident.status.is_live();
+            let place = if last { format!(" report={}", report.display()) } else { String::new() };
+            log::info!("incident={} {key} {}: {}{place}", incident.id, entry.event, terminal(&entry.text));
         }
         *logged = incident.timeline.len();
         if !incident.status.is_live() {
             self.logged.remove(&incident.id);
-            log::info!("incident={} status={} report={}", incident.id, incident.status, report.display());
         }
     }
 
@@ -288,7 +298,7 @@ impl State {
 
     fn announce(&self) {
         let (targets, playbooks) = (self.config.settings.watch.entries(), self.config.playbooks.len());
-        let dry = if self.config.settings.dry_run { ", dry run" } else { "" };
+        let dry = if self.dry_run || self.config.settings.dry_run { ", dry run" } else { "" };
         self.manager.status(&format!("watching {targets} targets with {playbooks} playbooks{dry}; open incidents: {}", self.open));
     }
 }
