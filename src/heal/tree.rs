@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
@@ -15,6 +15,11 @@ const GRACE: Duration = Duration::from_secs(5);
 const LAST_WAIT: Duration = Duration::from_secs(2);
 /// How often it is looked whether they are gone.
 const PAUSE: Duration = Duration::from_millis(20);
+/// The same while they are being killed: who forks all the time must be met between two forks.
+const SHORT_PAUSE: Duration = Duration::from_millis(2);
+/// A child that is born while the list of processes is read can be missing in it, and its parent have ended: nobody is left only
+/// if nobody is found this many times in a row.
+const LOOKS: usize = 3;
 
 /// A process, safe against the reuse of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,11 +34,17 @@ pub(crate) struct Process {
 struct Stat {
     process: Process,
     parent: i32,
+    session: i32,
     zombie: bool,
 }
 
-/// How many children have an owner who waits for them: meanwhile nobody else may.
-static OWNED: AtomicUsize = AtomicUsize::new(0);
+/// How many children have an owner who waits for them: meanwhile nobody else may. Held while orphans are reaped, so that no
+/// child can be born and die between the look at the count and the reaping.
+static OWNED: Mutex<usize> = Mutex::new(0);
+
+fn owned() -> MutexGuard<'static, usize> {
+    OWNED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// As long as it lives a child of ours has an owner who will take its exit status.
 #[derive(Debug)]
@@ -42,31 +53,35 @@ pub(crate) struct Owned(());
 impl Owned {
     /// Must exist before the child does.
     pub(crate) fn new() -> Self {
-        OWNED.fetch_add(1, Ordering::SeqCst);
+        *owned() += 1;
         Self(())
     }
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        OWNED.fetch_sub(1, Ordering::SeqCst);
+        *owned() -= 1;
     }
 }
 
 /// Takes the exit status of dead orphans that became ours, unless a child with an owner could be among them: then they wait for
 /// the next call.
 pub fn reap_orphans() {
-    while OWNED.load(Ordering::SeqCst) == 0 {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::StillAlive) | Err(_) => return,
-            Ok(_) => {}
-        }
+    let owned = owned();
+    if *owned > 0 {
+        return;
     }
+    while !matches!(waitpid(None, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive) | Err(_)) {}
 }
 
-/// The children that the agent had before an action: they and what descends from them are not the action's.
+/// What descended from the agent before an action, and its sessions. That is not the action's, which begins a session of its own;
+/// nor is what a daemon of an earlier action leaves behind in its session while this one runs.
 #[derive(Debug)]
-pub(crate) struct Before(HashSet<Process>);
+pub(crate) struct Before {
+    processes: HashSet<Process>,
+    /// With the start of the process that the session is named after, if it still lived.
+    sessions: HashMap<i32, Option<u64>>,
+}
 
 /// Makes this process the one that inherits orphans. Where the platform has no such thing, process groups must do.
 pub fn become_subreaper() {
@@ -77,29 +92,40 @@ pub fn become_subreaper() {
 }
 
 impl Before {
-    /// Looks at the agent's children.
+    /// Looks at what descends from the agent.
     pub(crate) fn look() -> Self {
-        let own = own_pid();
-        Self(all().into_iter().filter(|stat| stat.parent == own).map(|stat| stat.process).collect())
+        let (own, stats) = (own_pid(), all());
+        let (leaders, found) = (leaders(&stats), descendants(&stats, |_| true));
+        let own_session = stats.iter().find(|stat| stat.process.pid == own).map(|stat| stat.session);
+        let sessions = found.iter().map(|stat| stat.session).chain(own_session);
+        Self {
+            sessions: sessions.map(|session| (session, leaders.get(&session).copied())).collect(),
+            processes: found.iter().map(|stat| stat.process).collect(),
+        }
+    }
+
+    /// Whether it is none of the action's, by itself. The number of a session that is over can be given to a new one.
+    fn knows(&self, stat: &Stat, since: u64, leaders: &HashMap<i32, u64>) -> bool {
+        let leader = leaders.get(&stat.session).copied();
+        let same = |then: &Option<u64>| leader.is_none() || *then == leader;
+        // A daemon can begin its session late, when the action that left it is over.
+        let late = leader.is_some_and(|started| self.processes.contains(&Process { pid: stat.session, started }));
+        stat.process.started < since || self.processes.contains(&stat.process) || late || self.sessions.get(&stat.session).is_some_and(same)
     }
 }
 
-/// Ends the action's leader and everything that it started: TERM, then KILL. Returns how many would not die.
-pub(crate) fn end(leader: i32, before: &Before) -> usize {
+/// Ends the action's leader and everything that it started: TERM, then KILL. Returns how many would not die. `meanwhile` runs
+/// at every look: who is ending may have much to say, and must not wait for a reader until it is killed.
+pub(crate) fn end(leader: i32, before: &Before, mut meanwhile: impl FnMut()) -> usize {
     signal_all(leader, before, Signal::TERM);
-    if wait_until_gone(leader, before, GRACE) == 0 {
+    if wait_until_gone(leader, before, (GRACE, PAUSE), &mut meanwhile) == 0 {
         return 0;
     }
-    let mut left = 0;
-    // What is being killed may fork meanwhile: look again.
-    for _ in 0..3 {
+    // What is being killed may fork meanwhile: it is looked for and killed again and again.
+    wait_until_gone(leader, before, (LAST_WAIT, SHORT_PAUSE), || {
+        meanwhile();
         signal_all(leader, before, Signal::KILL);
-        left = wait_until_gone(leader, before, LAST_WAIT / 3);
-        if left == 0 {
-            break;
-        }
-    }
-    left
+    })
 }
 
 #[cfg(target_os = "linux")]
@@ -131,29 +157,31 @@ fn send(process: Process, signal: Signal) {
 
 /// Waits until the action's processes are gone and says how many are left. Adopted ones are reaped here; the leader is
 /// reaped by its owner, so for it *gone* means zombie.
-fn wait_until_gone(leader: i32, before: &Before, limit: Duration) -> usize {
+fn wait_until_gone(leader: i32, before: &Before, (limit, pause): (Duration, Duration), mut meanwhile: impl FnMut()) -> usize {
     let start = crate::clock::Moment::now();
     loop {
+        meanwhile();
         reap_adopted(leader, before);
-        let left = members(leader, before).len();
+        let left = (0..LOOKS).map(|_| members(leader, before).len()).find(|left| *left > 0).unwrap_or(0);
         if left == 0 || crate::clock::Moment::now().since(start) >= limit {
             return left;
         }
-        pause();
+        wait(pause);
     }
 }
 
 /// Waits a little; nobody is there to interrupt it.
-fn pause() {
-    let (_keep, nothing) = crossbeam_channel::bounded::<()>(0);
-    let _ = nothing.recv_timeout(PAUSE);
+fn wait(time: Duration) {
+    let _ = crossbeam_channel::never::<()>().recv_timeout(time);
 }
 
 /// Takes the exit status of dead orphans of the action, so that no zombie stays.
 pub(crate) fn reap_adopted(leader: i32, before: &Before) {
-    let own = own_pid();
-    let dead = all().into_iter().filter(|stat| stat.zombie && stat.parent == own);
-    for stat in dead.filter(|stat| stat.process.pid != leader && !before.0.contains(&stat.process)) {
+    let (own, stats) = (own_pid(), all());
+    let Some(since) = started(&stats, leader) else { return };
+    let leaders = leaders(&stats);
+    let dead = stats.iter().filter(|stat| stat.zombie && stat.parent == own && stat.process.pid != leader);
+    for stat in dead.filter(|stat| !before.knows(stat, since, &leaders)) {
         let _ = waitpid(nix::unistd::Pid::from_raw(stat.process.pid), Some(WaitPidFlag::WNOHANG));
     }
 }
@@ -166,26 +194,38 @@ fn members(leader: i32, _before: &Before) -> Vec<Process> {
 }
 
 /// The live processes that came from the action: descendants of the agent that started no earlier than the leader and do
-/// not descend from a child that the agent had before.
+/// not descend from what the agent had before.
 #[cfg(target_os = "linux")]
 fn members(leader: i32, before: &Before) -> Vec<Process> {
     let stats = all();
-    let Some(since) = stats.iter().find(|stat| stat.process.pid == leader).map(|stat| stat.process.started) else {
-        return Vec::new();
-    };
+    let Some(since) = started(&stats, leader) else { return Vec::new() };
+    let leaders = leaders(&stats);
+    // The leader is in the agent's session until it has begun its own.
+    let found = descendants(&stats, |stat| stat.process.pid == leader || !before.knows(stat, since, &leaders));
+    found.into_iter().filter(|stat| !stat.zombie).map(|stat| stat.process).collect()
+}
+
+fn started(stats: &[Stat], pid: i32) -> Option<u64> {
+    stats.iter().find(|stat| stat.process.pid == pid).map(|stat| stat.process.started)
+}
+
+/// Those whose numbers are the names of sessions, and when they started.
+fn leaders(stats: &[Stat]) -> HashMap<i32, u64> {
+    stats.iter().filter(|stat| stat.process.pid == stat.session).map(|stat| (stat.session, stat.process.started)).collect()
+}
+
+/// What descends from the agent, without those that do not belong to it and without what descends from them.
+fn descendants(stats: &[Stat], belongs: impl Fn(&Stat) -> bool) -> Vec<Stat> {
     let mut children: HashMap<i32, Vec<Stat>> = HashMap::new();
-    for stat in &stats {
+    for stat in stats {
         children.entry(stat.parent).or_default().push(*stat);
     }
     let (mut found, mut open) = (Vec::new(), vec![own_pid()]);
     while let Some(parent) = open.pop() {
         for child in children.remove(&parent).unwrap_or_default() {
-            if child.process.started < since || before.0.contains(&child.process) {
-                continue;
-            }
-            open.push(child.process.pid);
-            if !child.zombie {
-                found.push(child.process);
+            if belongs(&child) {
+                open.push(child.process.pid);
+                found.push(child);
             }
         }
     }
@@ -202,11 +242,59 @@ fn all() -> Vec<Stat> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter_map(stat).collect()
 }
 
-/// proc(5), `/proc/pid/stat`: the name is in parentheses and may hold any character, so fields count from the last `)`.
 fn stat(pid: i32) -> Option<Stat> {
-    let text = fs::read(format!("/proc/{pid}/stat")).ok()?;
-    let text = String::from_utf8_lossy(&text);
+    parse(pid, &String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?))
+}
+
+/// proc(5), `/proc/pid/stat`: the name is in parentheses and may hold any character, so fields count from the last `)`.
+fn parse(pid: i32, text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_ascii_whitespace().collect();
     let process = Process { pid, started: fields.get(19)?.parse().ok()? };
-    Some(Stat { process, parent: fields.get(1)?.parse().ok()?, zombie: matches!(*fields.first()?, "Z" | "X") })
+    // When only the main thread has ended, the others go on under the same number.
+    let threads: u32 = fields.get(17)?.parse().ok()?;
+    let zombie = matches!(*fields.first()?, "Z" | "X") && threads <= 1;
+    Some(Stat { process, parent: fields.get(1)?.parse().ok()?, session: fields.get(3)?.parse().ok()?, zombie })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, parent: i32, session: i32, zombie: bool) {
+        let stat = parse(7, text).unwrap();
+        assert_eq!((stat.parent, stat.session, stat.zombie), (parent, session, zombie), "{text}");
+        assert_eq!(stat.process, Process { pid: 7, started: 99 });
+    }
+
+    #[test]
+    fn a_process_is_dead_only_with_all_its_threads() {
+        let line =
+            |name: &str, state: &str, threads: u32| format!("7 ({name}) {state} 3 7 5 0 -1 0 0 0 0 0 0 0 0 0 20 0 {threads} 0 99 0 0");
+        check(&line("sh", "S", 1), 3, 5, false);
+        check(&line("sh", "Z", 1), 3, 5, true);
+        check(&line("main thread has ended", "Z", 4), 3, 5, false);
+        check(&line("a) Z 1 1 1\n(b", "R", 2), 3, 5, false);
+        assert!(parse(7, "").is_none() && parse(7, "7 (x) S 1").is_none());
+    }
+
+    #[test]
+    fn what_the_agent_had_before_is_not_the_actions() {
+        let stat = |pid, parent, session, started| Stat { process: Process { pid, started }, parent, session, zombie: false };
+        let others =
+            [stat(11, 1, 10, 60), stat(12, 1, 12, 60), stat(13, 1, 30, 60), stat(30, 1, 30, 60), stat(14, 1, 40, 60), stat(15, 1, 20, 60)];
+        let (daemon, late) = (stat(10, 1, 10, 5), stat(20, 1, 20, 50));
+        let before = Before {
+            processes: HashSet::from([daemon.process, late.process]),
+            sessions: HashMap::from([(1, None), (10, Some(5)), (30, Some(2)), (40, None)]),
+        };
+        let leaders = leaders(&[&others[..], &[daemon, late]].concat());
+        let knows = |stat: &Stat| before.knows(stat, 50, &leaders);
+        assert!(knows(&daemon));
+        assert!(knows(&others[0]), "an orphan of the daemon, in its session");
+        assert!(!knows(&others[1]), "a session of its own");
+        assert!(!knows(&others[2]), "the number of a session that is over was given to a new one");
+        assert!(knows(&others[4]), "whoever began the session is gone");
+        assert!(knows(&others[5]), "the daemon began its session later");
+    }
 }
