@@ -53,7 +53,7 @@ pub fn run(arguments: &[String]) -> u8 {
     }
 }
 
-/// Signals, session, limits and user, in this order: the limits still need the privileges.
+/// Signals, session, limits, descriptors and user, in this order: the limits still need the privileges.
 fn prepare(user: Option<&str>) -> Result<(), String> {
     let say = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
     // The agent blocks the signals that it waits for, and a mask outlives exec: a service that was started with it would
@@ -64,6 +64,7 @@ fn prepare(user: Option<&str>) -> Result<(), String> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| say("core limit", &error))?;
     // A lower hard limit of the agent's own stays as it is.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
+    close_inherited();
     let Some(name) = user else { return Ok(()) };
     let user = User::from_name(name).map_err(|error| say(name, &error))?.ok_or_else(|| format!("there is no user {name}"))?;
     if nix::unistd::geteuid() == user.uid {
@@ -75,6 +76,17 @@ fn prepare(user: Option<&str>) -> Result<(), String> {
     setgid(user.gid).map_err(|error| say("setgid", &error))?;
     setuid(user.uid).map_err(|error| say("setuid", &error))?;
     Ok(())
+}
+
+/// Closes what the agent was given by whoever started it: nothing of that is the action's.
+fn close_inherited() {
+    let directory = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
+    let names = std::fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.file_name());
+    let open: Vec<i32> = names.filter_map(|name| name.to_str()?.parse().ok()).collect();
+    for number in open.into_iter().filter(|number| *number > 2) {
+        // The one of the directory itself is closed already.
+        let _ = nix::unistd::close(number);
+    }
 }
 
 fn fail(program: &str, reason: &str) -> u8 {

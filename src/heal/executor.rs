@@ -11,7 +11,7 @@ use nix::unistd::User;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::confine;
-use super::guard::Permit;
+use super::guard::{self, Permit};
 use super::outcome::{End, Limit, Outcome};
 use super::output::Output;
 use super::tree;
@@ -58,7 +58,7 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
             ended(end_of(status, &output), output)
         }
         None => {
-            let left = tree::end(pid, &before);
+            let left = tree::end(pid, &before, || drain(&mut child, &mut output));
             if left > 0 {
                 log::error!("processes of an action cannot be killed pid={pid} count={left} (uninterruptible wait?)");
                 output.push(format!("\n[{left} processes could not be killed]").as_bytes());
@@ -85,7 +85,10 @@ fn environment(run_as: Option<&str>, command_path: &[PathBuf]) -> Vec<(String, S
         Some(name) => User::from_name(name),
         None => User::from_uid(nix::unistd::geteuid()),
     };
-    let path = std::env::join_paths(command_path).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    let uid = user.as_ref().ok().and_then(Option::as_ref).map_or(0, |user| user.uid.as_raw());
+    // The guard looks at the program alone. What that starts by name must not come from a directory that others can change.
+    let safe = command_path.iter().filter(|directory| !guard::others_could_change(directory, uid));
+    let path = std::env::join_paths(safe).map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     let mut variables = vec![("PATH".to_owned(), path), ("LANG".to_owned(), "C.UTF-8".to_owned())];
     if let Ok(Some(user)) = user {
         let home = user.dir.to_string_lossy().into_owned();

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 
 pub use answer::{Permit, Refusal, RefusalKind, Reviewed, RuleProblem};
 pub use compile::RuleLine;
+pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
 

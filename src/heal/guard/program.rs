@@ -58,6 +58,7 @@ pub(super) fn same_file(one: &Path, other: &Path) -> bool {
 /// Finds the program and looks at everything that decides what it is. `Ok(None)`: it is not installed.
 pub(super) fn resolve(command_path: &[PathBuf], word: &str, run_as: Option<&RunAs>) -> Result<Option<Program>, Refusal> {
     let path = if word.starts_with('/') {
+        check_plain(word)?;
         Some(PathBuf::from(word)).filter(|path| fs::metadata(path).is_ok_and(|meta| is_executable(&meta)))
     } else if word.contains('/') {
         let reason = format!("the program {} must be a bare name or an absolute path", quoted(word));
@@ -68,12 +69,19 @@ pub(super) fn resolve(command_path: &[PathBuf], word: &str, run_as: Option<&RunA
     let Some(path) = path else { return Ok(None) };
     let user = user_for(&path, run_as)?;
     let uid = user.as_ref().and_then(|user| user.uid).unwrap_or_else(|| Uid::effective().as_raw());
-    check_trust(&path, uid).map_err(|reason| Refusal::new(RefusalKind::UnsafeProgram, reason))?;
+    check_trust(&path, uid).map_err(|distrust| Refusal::new(RefusalKind::UnsafeProgram, distrust.into_reason()))?;
     if uid == 0 && path.file_name().is_some_and(|name| name == "brew") {
         let reason = "brew refuses to run as root: give the rule a run_as, the user that owns Homebrew";
         return Err(Refusal::new(RefusalKind::UnsafeProgram, reason));
     }
     Ok(Some(Program { path, run_as: user.map(|user| user.name) }))
+}
+
+/// One file has one plain name: `..` and the links of `/proc` mean something else in another process.
+fn check_plain(word: &str) -> Result<(), Refusal> {
+    let plain = word[1..].split('/').all(|part| !matches!(part, "" | "." | "..")) && !word.starts_with("/proc/");
+    let reason = || format!("the program {} must be named by its plain path, without . or .. or //, and not below /proc", quoted(word));
+    if plain { Ok(()) } else { Err(Refusal::new(RefusalKind::UnsafeProgram, reason())) }
 }
 
 fn user_for(path: &Path, run_as: Option<&RunAs>) -> Result<Option<RunAs>, Refusal> {
@@ -103,9 +111,32 @@ fn homebrew_owner(path: &Path) -> Option<RunAs> {
     Some(RunAs { name: user.name, uid: Some(owner) })
 }
 
+/// Whether somebody other than root and the user could change this file or directory, or put another one in its place. What
+/// does not exist and could not be made by others is fine.
+pub(crate) fn others_could_change(path: &Path, uid: u32) -> bool {
+    matches!(check_trust(path, uid), Err(Distrust::Others(_)))
+}
+
+/// Why a program is not to be trusted.
+#[derive(Debug, PartialEq, Eq)]
+enum Distrust {
+    /// Others could change it.
+    Others(String),
+    /// That could not be found out.
+    Unknown(String),
+}
+
+impl Distrust {
+    fn into_reason(self) -> String {
+        match self {
+            Self::Others(reason) | Self::Unknown(reason) => reason,
+        }
+    }
+}
+
 /// Walks from the top to the file, through every link, and refuses what somebody other than root and the user could change:
 /// a directory that others may write could hold another file of that name a moment later, sticky or not.
-fn check_trust(path: &Path, uid: u32) -> Result<(), String> {
+fn check_trust(path: &Path, uid: u32) -> Result<(), Distrust> {
     let mut todo: Vec<OsString> = Vec::new();
     let push = |todo: &mut Vec<OsString>, path: &Path| {
         todo.extend(
@@ -117,7 +148,7 @@ fn check_trust(path: &Path, uid: u32) -> Result<(), String> {
     };
     push(&mut todo, path);
     let mut at = PathBuf::from("/");
-    check_one(path, &at, &look(&at)?, uid)?;
+    check_one(path, &at, &look(&at)?, uid).map_err(Distrust::Others)?;
     let mut links = 0;
     while let Some(part) = todo.pop() {
         if part == ".." {
@@ -129,23 +160,24 @@ fn check_trust(path: &Path, uid: u32) -> Result<(), String> {
         if meta.is_symlink() {
             links += 1;
             if links > 40 {
-                return Err(format!("{} goes through too many links", path.display()));
+                return Err(Distrust::Unknown(format!("{} goes through too many links", path.display())));
             }
-            let target = fs::read_link(&here).map_err(|error| format!("cannot read the link {}: {error}", here.display()))?;
+            let broken = |error| Distrust::Unknown(format!("cannot read the link {}: {error}", here.display()));
+            let target = fs::read_link(&here).map_err(broken)?;
             if target.is_absolute() {
                 at = PathBuf::from("/");
             }
             push(&mut todo, &target);
         } else {
-            check_one(path, &here, &meta, uid)?;
+            check_one(path, &here, &meta, uid).map_err(Distrust::Others)?;
             at = here;
         }
     }
     Ok(())
 }
 
-fn look(path: &Path) -> Result<Metadata, String> {
-    fs::symlink_metadata(path).map_err(|error| format!("cannot look at {}: {error}", path.display()))
+fn look(path: &Path) -> Result<Metadata, Distrust> {
+    fs::symlink_metadata(path).map_err(|error| Distrust::Unknown(format!("cannot look at {}: {error}", path.display())))
 }
 
 fn check_one(program: &Path, at: &Path, meta: &Metadata, uid: u32) -> Result<(), String> {
@@ -191,6 +223,9 @@ mod tests {
         assert_eq!(resolve(&system(), "/no/such/program", None), Ok(None));
         assert!(resolve(&system(), "bin/sh", None).is_err());
         assert!(resolve(&system(), "./sh", None).is_err());
+        for word in ["/usr/bin/../bin/sh", "/usr/bin/./sh", "//bin/sh", "/bin/sh/", "/proc/self/root/bin/sh"] {
+            assert!(resolve(&system(), word, None).unwrap_err().reason.contains("plain path"), "{word}");
+        }
         assert_eq!(find(&system(), "."), None);
     }
 
@@ -217,13 +252,15 @@ mod tests {
         let refusal = resolve(&[dir.path().to_owned()], "tool", None).unwrap_err();
         assert_eq!(refusal.kind, RefusalKind::UnsafeProgram);
         assert!(refusal.reason.contains("everybody may write"), "{}", refusal.reason);
+        let own = Uid::effective().as_raw();
+        assert!(others_could_change(dir.path(), own) && others_could_change(&dir.path().join("missing"), own));
+        assert!(!others_could_change(Path::new("/usr/bin"), own) && !others_could_change(Path::new("/usr/missing"), own));
         symlink("/bin/sh", dir.path().join("link")).unwrap();
         assert!(resolve(&[dir.path().to_owned()], "link", None).is_err(), "the link itself can be replaced");
         let meta = |mode| {
             fs::set_permissions(&tool, fs::Permissions::from_mode(mode)).unwrap();
             fs::symlink_metadata(&tool).unwrap()
         };
-        let own = Uid::effective().as_raw();
         assert!(check_one(&tool, &tool, &meta(0o755), own).is_ok());
         assert!(check_one(&tool, &tool, &meta(0o775), own).unwrap_err().contains("group"));
         assert!(check_one(&tool, &tool, &meta(0o757), own).unwrap_err().contains("everybody"));
