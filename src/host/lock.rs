@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
@@ -29,8 +29,14 @@ impl Lock {
     /// When another process holds it, or when it cannot be opened.
     pub fn take(data_dir: &Path) -> Result<Self, Taken> {
         let path = data_dir.join("agent.lock");
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).open(&path);
+        // In a directory that somebody else made, the name could lead to any file of the system, which would be emptied.
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o640).custom_flags(flags).open(&path);
         let mut file = open.map_err(Taken::Failed)?;
+        let facts = file.metadata().map_err(Taken::Failed)?;
+        if !facts.is_file() || facts.nlink() != 1 {
+            return Err(Taken::Failed(std::io::Error::other("agent.lock is no file of its own: remove it")));
+        }
         if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
             let _ = file.read_to_string(&mut pid);
@@ -58,5 +64,18 @@ mod tests {
         assert!(matches!(Lock::take(dir.path()), Err(Taken::By(None))), "a full disk kept the number out");
         drop(first);
         assert!(Lock::take(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn a_link_in_its_place_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let victim = dir.path().join("victim");
+        std::fs::write(&victim, "precious").unwrap();
+        std::os::unix::fs::symlink(&victim, dir.path().join("agent.lock")).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(Taken::Failed(_))));
+        std::fs::remove_file(dir.path().join("agent.lock")).unwrap();
+        std::fs::hard_link(&victim, dir.path().join("agent.lock")).unwrap();
+        assert!(matches!(Lock::take(dir.path()), Err(Taken::Failed(_))));
+        assert_eq!(std::fs::read_to_string(&victim).unwrap(), "precious");
     }
 }
