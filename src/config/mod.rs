@@ -42,6 +42,7 @@ use source::{Source, Sources, Text, Texts};
 pub use locate::{Location, Places};
 pub use render::{render, visible};
 pub use trust::Trust;
+pub(crate) use trust::other_writer;
 
 /// The configuration in force: both files, checked together, and the guard's rules compiled from them.
 #[derive(Clone, Debug)]

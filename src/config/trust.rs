@@ -59,15 +59,32 @@ pub(crate) fn passes(path: &Path) -> Result<(), String> {
     verdict(path, &opened, nix::unistd::geteuid().as_raw()).map_err(|distrust| distrust.message)
 }
 
+/// Who besides root and the owner of this process can change what a name leads to: `None` nobody, else the first such user on
+/// the way.
+///
+/// # Errors
+/// It could be anybody, or that cannot be found out.
+pub(crate) fn other_writer(path: &Path) -> Result<Option<u32>, String> {
+    let opened = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    match verdict(path, &opened, nix::unistd::geteuid().as_raw()) {
+        Ok(()) => Ok(None),
+        Err(Distrust { owner: Some(owner), .. }) => Ok(Some(owner)),
+        Err(distrust) => Err(distrust.message),
+    }
+}
+
 struct Distrust {
     message: String,
     remedy: String,
+    /// Whom it belongs to, if nobody but that user could write it.
+    owner: Option<u32>,
 }
 
 fn verdict(path: &Path, opened: &File, me: u32) -> Result<(), Distrust> {
     let broken = |at: &Path, error: &dyn std::fmt::Display| Distrust {
         message: format!("who may write {} cannot be found out: {error}", at.display()),
         remedy: "look at the links and directories on the way to it".to_owned(),
+        owner: None,
     };
     let path = std::path::absolute(path).map_err(|error| broken(path, &error))?;
     let mut ahead = names(&path);
@@ -146,7 +163,9 @@ fn distrust(at: &Path, facts: &Metadata, me: u32) -> Distrust {
         (false, false) => format!("chown {} {shown} && chmod go-w {shown}", user(me)),
     };
     let message = format!("somebody other than root could change {shown}: owner {owner}, mode {mode:04o}");
-    Distrust { message, remedy: format!("type: {remedy}") }
+    // The mode of a link says nothing.
+    let alone = !safe_owner(facts, me) && (facts.is_symlink() || mode & 0o022 == 0);
+    Distrust { message, remedy: format!("type: {remedy}"), owner: alone.then(|| facts.uid()) }
 }
 
 #[cfg(test)]
@@ -212,6 +231,21 @@ mod tests {
         place.check("open/link.json", Some("/open: owner"));
         place.check("good/link.json", Some("/open: owner"));
         place.check("dir/f.json", None);
+    }
+
+    #[test]
+    fn the_other_user_who_could_write_is_named() {
+        let place = Place::new();
+        assert_eq!(other_writer(&place.path("good/f.json")), Ok(None));
+        assert!(other_writer(&place.path("open/f.json")).is_err(), "anybody");
+        assert!(other_writer(&place.path("good/none")).is_err());
+        if nix::unistd::geteuid().is_root() {
+            std::os::unix::fs::chown(place.path("good/f.json"), Some(12_345), None).unwrap();
+            assert_eq!(other_writer(&place.path("good/f.json")), Ok(Some(12_345)));
+            symlink("../sticky/f.json", place.path("good/link")).unwrap();
+            std::os::unix::fs::lchown(place.path("good"), Some(23_456), None).unwrap();
+            assert_eq!(other_writer(&place.path("good/link")), Ok(Some(23_456)), "the first on the way");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::clock::Moment;
 use crate::collect::{Exclusions, Units, process};
 use crate::config::Config;
 use crate::config::playbook::{Action, ActionKind, Verb};
-use crate::config::settings::Settings;
+use crate::config::settings::{ProcessMatch, Settings};
 use crate::incident::Incident;
 use crate::incident::event::Prepared;
 use crate::placeholder::{self, Values};
@@ -219,5 +219,56 @@ fn processes(settings: &Settings, name: &str) -> Result<Vec<(u32, u64)>, String>
     let entry = settings.watch.processes.iter().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| format!("no process is watched under the name {name}"))?;
     let found = process::matches(entry)?;
+    if let ProcessMatch::Pidfile(path) = &entry.matcher {
+        meant_by_its_owner(path, &found)?;
+    }
     Ok(found.iter().filter_map(|found| Some((found.pid, signal_process::started(found.pid)?))).collect())
+}
+
+/// A signal of root goes only to a process that whoever can write the pid file could signal himself: else a service's user could
+/// name any process of the host.
+fn meant_by_its_owner(path: &Path, found: &[process::Match]) -> Result<(), String> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    let Some(writer) = crate::config::other_writer(path)? else { return Ok(()) };
+    let name = nix::unistd::User::from_uid(writer.into()).ok().flatten().map_or_else(|| writer.to_string(), |user| user.name);
+    match found.iter().find(|found| found.user.as_ref() != Some(&name)) {
+        None => Ok(()),
+        Some(other) => Err(format!(
+            "process {} is not signalled: {name} could write {}, and the process belongs to {}; match it by exe or unit",
+            other.pid,
+            path.display(),
+            other.user.as_deref().unwrap_or("somebody else")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::chown;
+
+    #[test]
+    fn a_pid_file_of_another_user_names_only_his_processes() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.pid");
+        std::fs::write(&path, "1\n").unwrap();
+        let of = |user: &str| process::Match {
+            pid: 1,
+            exe: None,
+            command_line: String::new(),
+            user: Some(user.to_owned()),
+            started_at: jiff::Timestamp::UNIX_EPOCH,
+            why: String::new(),
+        };
+        assert_eq!(meant_by_its_owner(&path, &[of("root")]), Ok(()));
+        chown(&path, Some(12_345), None).unwrap();
+        assert_eq!(meant_by_its_owner(&path, &[of("12345")]), Ok(()));
+        assert!(meant_by_its_owner(&path, &[of("12345"), of("root")]).unwrap_err().contains("12345 could write"));
+        assert!(meant_by_its_owner(&dir.path().join("none"), &[of("root")]).is_err());
+    }
 }
