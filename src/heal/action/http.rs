@@ -17,6 +17,9 @@ use crate::threads;
 const SHOWN_BODY: u64 = 4096;
 /// How much of it stands in the reason of a failure.
 const QUOTED_BODY: usize = 200;
+/// Headers that say where a request ends: from a playbook they could hide a second request in the body of the first, to an address
+/// that no rule allows.
+const FRAMING: &[&str] = &["connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"];
 /// How often the stop flag is looked at while the request runs.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -49,6 +52,9 @@ fn request_by(
 ) -> Result<String, String> {
     let line = format!("{method} {url}");
     let mut request = http::Request::builder().method(method).uri(url);
+    if let Some((name, _)) = headers.iter().find(|(name, _)| FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))) {
+        return Err(format!("{line}: the header {name} is autoheal's to set: remove it"));
+    }
     for (name, value) in headers {
         request = request.header(name, value);
     }

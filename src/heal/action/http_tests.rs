@@ -70,6 +70,16 @@ fn a_post_without_a_body_says_so_and_a_get_has_none() {
     }
 }
 
+#[test]
+fn no_second_request_hides_in_the_first() {
+    for name in ["Content-Length", "transfer-encoding", "Connection", "UPGRADE"] {
+        let headers = [("X-Token".to_owned(), "a".to_owned()), (name.to_owned(), "0".to_owned())];
+        let error =
+            request("POST", "http://127.0.0.1:9/", &headers, Some("DELETE /all HTTP/1.1\r\n\r\n"), &success(), &limit(10)).unwrap_err();
+        assert!(error.contains(&format!("the header {name} is autoheal's to set")), "{error}");
+    }
+}
+
 #[track_caller]
 fn fails(answer: &'static str, reason: &str) {
     let (url, _question) = serve(answer, false);
