@@ -14,6 +14,9 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::tls::{self, Roots};
 
+/// As many names of a certificate stand in a reason.
+const SHOWN_NAMES: usize = 5;
+
 /// The word of `ssl_status` and, where it is not `valid`, the reason.
 pub(crate) type Verdict = (&'static str, Option<String>);
 
@@ -122,7 +125,9 @@ fn word_for(error: &Error) -> Verdict {
         ("unsupported", _) => "a key or signature of a type that autoheal cannot judge".to_owned(),
         (_, CertificateError::UnknownIssuer) => "issued by nobody whom this host trusts".to_owned(),
         (_, CertificateError::NotValidForNameContext { presented, .. }) if !presented.is_empty() => {
-            format!("it is for {}", presented.join(", "))
+            // A stranger's certificate can be for thousands of names.
+            let more = if presented.len() > SHOWN_NAMES { ", …" } else { "" };
+            format!("it is for {}{more}", presented.iter().take(SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", "))
         }
         ("name_mismatch", _) => "it is for another name".to_owned(),
         _ => fault.to_string(),
@@ -161,6 +166,17 @@ mod tests {
             assert!(found == word && reason.is_some(), "{found} is not {word}");
         }
         assert_eq!(word_for(&Error::DecryptError).0, "untrusted");
+    }
+
+    #[test]
+    fn a_certificate_for_thousands_of_names_makes_a_short_reason() {
+        let expected = ServerName::try_from("x.example").unwrap();
+        let presented = (0..3000).map(|number| format!("{number}.example")).collect();
+        let (word, reason) = word_for(&CertificateError::NotValidForNameContext { expected, presented }.into());
+        assert_eq!(
+            (word, reason.unwrap().len()),
+            ("name_mismatch", "it is for 0.example, 1.example, 2.example, 3.example, 4.example, …".len())
+        );
     }
 
     #[test]
