@@ -1,13 +1,12 @@
 //! `autoheal __confine`: the last step before an action's program. A process of its own does what must happen between fork
 //! and exec, so that the agent needs no code there.
 
-use std::ffi::CString;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::process::Command;
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::SigSet;
-use nix::unistd::{User, initgroups, setgid, setuid};
+use nix::unistd::User;
 
 /// The hidden command's name.
 pub const COMMAND: &str = "__confine";
@@ -43,38 +42,52 @@ pub fn run(arguments: &[String]) -> u8 {
         [option, user] if option == "--user" => Some(user.as_str()),
         _ => return fail(path, "unknown option"),
     };
-    match prepare(user) {
-        Ok(()) => {
-            #[expect(clippy::disallowed_methods, reason = "this is the executor's helper: the permit was checked by the agent")]
-            let error = std::process::Command::new(PathBuf::from(path)).args(rest).exec();
-            fail(path, &error.to_string())
-        }
+    #[expect(clippy::disallowed_methods, reason = "this is the executor's helper: the permit was checked by the agent")]
+    let mut command = Command::new(path);
+    command.args(rest);
+    match prepare().and_then(|()| user.map_or(Ok(()), |name| become_user(name, &mut command))) {
+        Ok(()) => fail(path, &command.exec().to_string()),
         Err(reason) => fail(path, &reason),
     }
 }
 
-/// Signals, session, limits, descriptors and user, in this order: the limits still need the privileges.
-fn prepare(user: Option<&str>) -> Result<(), String> {
-    let say = |what: &str, error: &dyn std::fmt::Display| format!("{what}: {error}");
+fn say(what: &str, error: impl std::fmt::Display) -> String {
+    format!("{what}: {error}")
+}
+
+/// Signals, session, limits and descriptors. The user comes last: the limits still need the privileges.
+fn prepare() -> Result<(), String> {
     // The agent blocks the signals that it waits for, and a mask outlives exec: a service that was started with it would
     // never again hear a SIGTERM.
-    SigSet::empty().thread_set_mask().map_err(|error| say("signal mask", &error))?;
-    rustix::process::setsid().map_err(|error| say("setsid", &error))?;
+    SigSet::empty().thread_set_mask().map_err(|error| say("signal mask", error))?;
+    rustix::process::setsid().map_err(|error| say("setsid", error))?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| say("core limit", &error))?;
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|error| say("core limit", error))?;
     // A lower hard limit of the agent's own stays as it is.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, OPEN_FILES);
     close_inherited();
-    let Some(name) = user else { return Ok(()) };
-    let user = User::from_name(name).map_err(|error| say(name, &error))?.ok_or_else(|| format!("there is no user {name}"))?;
-    if nix::unistd::geteuid() == user.uid {
-        return Ok(());
-    }
-    let login = CString::new(name).map_err(|error| say(name, &error))?;
-    #[cfg(not(target_os = "macos"))]
-    initgroups(&login, user.gid).map_err(|error| say("supplementary groups", &error))?;
-    setgid(user.gid).map_err(|error| say("setgid", &error))?;
-    setuid(user.uid).map_err(|error| say("setuid", &error))?;
+    Ok(())
+}
+
+/// Becomes the user, with all of the user's groups and none of the agent's.
+fn become_user(name: &str, command: &mut Command) -> Result<(), String> {
+    let user = User::from_name(name).map_err(|error| say(name, error))?.ok_or_else(|| format!("there is no user {name}"))?;
+    if nix::unistd::geteuid() == user.uid { Ok(()) } else { take_identity(&user, command) }
+}
+
+#[cfg(not(target_os = "macos"))]
+fn take_identity(user: &User, _command: &mut Command) -> Result<(), String> {
+    use nix::unistd::{initgroups, setgid, setuid};
+    let login = std::ffi::CString::new(user.name.as_str()).map_err(|error| say(&user.name, error))?;
+    initgroups(&login, user.gid).map_err(|error| say("supplementary groups", error))?;
+    setgid(user.gid).map_err(|error| say("setgid", error))?;
+    setuid(user.uid).map_err(|error| say("setuid", error))
+}
+
+/// Here the user's supplementary groups cannot be had safely; when it sets the user, the standard library drops the agent's.
+#[cfg(target_os = "macos")]
+fn take_identity(user: &User, command: &mut Command) -> Result<(), String> {
+    command.gid(user.gid.as_raw()).uid(user.uid.as_raw());
     Ok(())
 }
 

@@ -95,16 +95,6 @@ fn lives(pid: i32) -> bool {
     stat.rsplit_once(") ").is_some_and(|(_, fields)| !fields.starts_with(['Z', 'X']))
 }
 
-/// How many processes have this among their arguments.
-fn running(argument: &str) -> usize {
-    let entries = std::fs::read_dir("/proc").unwrap().flatten();
-    entries
-        .filter(|entry| {
-            std::fs::read_to_string(entry.path().join("cmdline")).is_ok_and(|line| line.split('\0').any(|word| word == argument))
-        })
-        .count()
-}
-
 fn kill(pid: i32) {
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL).unwrap();
     wait_until("the daemon ends", || !lives(pid));
@@ -250,20 +240,6 @@ fn nothing_is_left_after_a_deadline_whatever_its_session() {
     for name in ["far", "orphan", "near"] {
         assert!(!lives(stage.written(name)), "{name}");
     }
-}
-
-#[test]
-fn who_forks_faster_than_he_is_killed_is_ended_too() {
-    let stage = Stage::new();
-    let script =
-        "echo \"trap : TERM; echo x >> DIR/beats; [ -e DIR/stop ] || exec setsid sh DIR/again &\" > DIR/again; sh DIR/again; sleep 1000";
-    let outcome = stage.script(script, Duration::from_millis(300));
-    let left = running(&stage.path("again").display().to_string());
-    std::fs::write(stage.path("stop"), "").unwrap();
-    assert_eq!(left, 0, "{outcome:?}");
-    assert!(std::fs::read(stage.path("beats")).unwrap().len() > 20, "it was to go on for long");
-    assert!(matches!(outcome.end, End::TimedOut(_)), "{outcome:?}");
-    assert!(!outcome.output.contains("could not be killed"), "{}", outcome.output);
 }
 
 #[test]
