@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// The same while they are being killed: who forks all the time must be met between two forks.
 const SHORT_PAUSE: Duration = Duration::from_millis(2);
 /// A child that is born while the list of processes is read can be missing in it, and its parent have ended: nobody is left only
-/// if nobody is found this many times in a row.
-const LOOKS: usize = 3;
+/// if this many looks in a row find nobody, dead or alive.
+const LOOKS: usize = 5;
 
 /// A process, safe against the reuse of its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -161,10 +161,11 @@ fn wait_until_gone(leader: i32, before: &Before, (limit, pause): (Duration, Dura
     let start = crate::clock::Moment::now();
     loop {
         meanwhile();
-        reap_adopted(leader, before);
-        let left = (0..LOOKS).map(|_| members(leader, before).len()).find(|left| *left > 0).unwrap_or(0);
-        if left == 0 || crate::clock::Moment::now().since(start) >= limit {
-            return left;
+        let look = || (reap_adopted(leader, before), members(leader, before).len());
+        let Some((_, left)) = (0..LOOKS).map(|_| look()).find(|found| *found != (0, 0)) else { return 0 };
+        if crate::clock::Moment::now().since(start) >= limit {
+            // The dead alone say that somebody lived a moment ago, and may have had children.
+            return left.max(1);
         }
         wait(pause);
     }
@@ -175,15 +176,14 @@ fn wait(time: Duration) {
     let _ = crossbeam_channel::never::<()>().recv_timeout(time);
 }
 
-/// Takes the exit status of dead orphans of the action, so that no zombie stays.
-pub(crate) fn reap_adopted(leader: i32, before: &Before) {
+/// Takes the exit status of dead orphans of the action, so that no zombie stays. Returns how many they were.
+pub(crate) fn reap_adopted(leader: i32, before: &Before) -> usize {
     let (own, stats) = (own_pid(), all());
-    let Some(since) = started(&stats, leader) else { return };
+    let Some(since) = started(&stats, leader) else { return 0 };
     let leaders = leaders(&stats);
     let dead = stats.iter().filter(|stat| stat.zombie && stat.parent == own && stat.process.pid != leader);
-    for stat in dead.filter(|stat| !before.knows(stat, since, &leaders)) {
-        let _ = waitpid(nix::unistd::Pid::from_raw(stat.process.pid), Some(WaitPidFlag::WNOHANG));
-    }
+    let ours = dead.filter(|stat| !before.knows(stat, since, &leaders));
+    ours.filter(|stat| waitpid(nix::unistd::Pid::from_raw(stat.process.pid), Some(WaitPidFlag::WNOHANG)).is_ok()).count()
 }
 
 /// The action's process group, as long as somebody is in it.

@@ -154,34 +154,24 @@ fn how_it_ended_is_told() {
 #[test]
 fn a_program_that_cannot_be_started_is_no_exit_code() {
     let stage = Stage::new();
-    // The guard trusts a program that only root could change.
-    let dir = Path::new("/usr/lib/autoheal-test");
     if !rustix::process::geteuid().is_root() {
         return;
     }
-    std::fs::create_dir_all(dir).unwrap();
-    let _remove = Remove(dir);
-    let program = dir.join("broken");
+    // The guard trusts a program that only root could change: nothing below /tmp is one.
+    let dir = tempfile::tempdir_in("/run").unwrap();
+    let program = dir.path().join("broken");
     std::fs::write(&program, "#!/no/such/interpreter\n").unwrap();
     std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     let command = program.to_str().unwrap();
     let outcome = stage.command(command, LONG);
     assert_eq!(outcome.end, End::Failed("the program could not be started".to_owned()));
-    assert!(outcome.output.starts_with("autoheal: cannot start /usr/lib/autoheal-test/broken: "), "{}", outcome.output);
+    assert!(outcome.output.starts_with(&format!("autoheal: cannot start {command}: ")), "{}", outcome.output);
     // It is there when the guard looks, and gone when it is to be started.
     let permit = permit(&serde_json::json!(command), command);
     std::fs::remove_file(&program).unwrap();
     let outcome = stage.permitted(&permit, LONG);
     assert_eq!(outcome.end, End::Failed("the program could not be started".to_owned()));
     assert!(outcome.output.contains("No such file"), "{}", outcome.output);
-}
-
-struct Remove(&'static Path);
-
-impl Drop for Remove {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(self.0);
-    }
 }
 
 #[test]

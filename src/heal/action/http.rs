@@ -8,7 +8,8 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use ureq::http;
 use ureq::{Agent, Body};
 
-use super::{ended_early, tls};
+use super::ended_early;
+use crate::collect::tls::{Trust, http_config};
 use crate::config::playbook::StatusSet;
 use crate::heal::outcome::Limit;
 use crate::threads;
@@ -152,7 +153,10 @@ fn explain(error: &ureq::Error, limit: Duration) -> String {
 
 /// One agent for all requests: it holds the TLS configuration and no connections.
 fn agent() -> &'static Agent {
-    static AGENT: LazyLock<Agent> = LazyLock::new(|| agent_with(tls::client_config()));
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| {
+        // The host's own roots need no file that could be unreadable.
+        agent_with(http_config(&Trust::Host).expect("only a ca_file can fail"))
+    });
     &AGENT
 }
 

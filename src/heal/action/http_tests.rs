@@ -3,7 +3,6 @@ use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::Ordering;
 
 use rustls::pki_types::PrivateKeyDer;
-use ureq::tls::Certificate;
 
 use super::super::tests::limit;
 use super::*;
@@ -155,7 +154,7 @@ fn a_stopping_agent_does_not_wait_for_a_silent_server() {
 }
 
 /// A TLS server that answers two connections, and its own certificate.
-fn serve_tls() -> (String, Certificate<'static>) {
+fn serve_tls() -> (String, String) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let config = rustls::ServerConfig::builder_with_provider(rustls::crypto::ring::default_provider().into())
@@ -178,7 +177,7 @@ fn serve_tls() -> (String, Certificate<'static>) {
             }
         }
     });
-    (url, Certificate::from_der(made.cert.der()).to_owned())
+    (url, made.cert.pem())
 }
 
 #[test]
@@ -186,6 +185,9 @@ fn certificates_are_verified() {
     let (url, certificate) = serve_tls();
     let error = post(&url, 10).unwrap_err();
     assert!(error.contains("certificate"), "{error}");
-    let trusting: &'static Agent = Box::leak(Box::new(agent_with(tls::trusting(&[certificate]))));
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(certificate.as_bytes()).unwrap();
+    let trust = Trust::new(Some(file.path()), false);
+    let trusting: &'static Agent = Box::leak(Box::new(agent_with(http_config(&trust).unwrap())));
     assert_eq!(request_by(trusting, "POST", &url, &[], None, &success(), &limit(10)).unwrap(), "HTTP/1.1 204 No Content");
 }

@@ -13,7 +13,6 @@ pub mod delete_files;
 pub mod http;
 mod places;
 pub mod signal_process;
-mod tls;
 pub mod top_processes;
 
 /// The reason given by an action that was ended because its time was over or the agent stops.
