@@ -2,7 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use super::Failure;
@@ -22,6 +22,9 @@ pub(super) fn claim(places: &Places, location: &Location) -> Result<(PathBuf, Lo
         Err(error) => return Err(unusable(&wanted, &error)),
         Ok(()) => wanted,
     };
+    if let Some(reason) = whose(&dir) {
+        return Err(Failure::new("data_dir", reason));
+    }
     let lock = Lock::take(&dir).map_err(|taken| match taken {
         Taken::By(pid) => Failure::refused(
             "agent_running",
@@ -38,6 +41,22 @@ pub(super) fn claim(places: &Places, location: &Location) -> Result<(PathBuf, Lo
 
 fn make(dir: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
+}
+
+/// Why root must not keep its state there: whoever owns the directory could swap what is in it, and so could everybody where
+/// everybody can write.
+fn whose(dir: &Path) -> Option<String> {
+    let found = std::fs::metadata(dir).ok()?;
+    let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+    let root = nix::unistd::geteuid().is_root();
+    let shown = dir.display();
+    if root && owner != 0 {
+        Some(format!("{shown} belongs to user {owner}, who could swap reports and state; chown root {shown}, or name another --data-dir"))
+    } else if root && mode & 0o002 != 0 {
+        Some(format!("{shown} can be written by everybody (mode {mode:04o}); chmod o-w {shown}, or name another --data-dir"))
+    } else {
+        None
+    }
 }
 
 /// Somebody who tries autoheal without being root and without any configuration gets a place of their own.

@@ -60,7 +60,7 @@ impl Process {
             since.sum::<Duration>().as_secs_f64() / span.as_secs_f64() * 100.0
         });
         self.looks.keep(now, used);
-        if live.is_empty() { Ok(0.0) } else { percent.ok_or_else(|| reason::SECOND_LOOK.to_owned()) }
+        if live.is_empty() { Err("no process runs".to_owned()) } else { percent.ok_or_else(|| reason::SECOND_LOOK.to_owned()) }
     }
 }
 
@@ -82,7 +82,8 @@ impl Collector for Process {
         vec![
             status(&found, &target, now),
             number("process_count", Ok(count)),
-            number("process_memory_mb", Ok(memory)),
+            // Nobody's memory is not little memory: a restart that left nothing running must not verify as cured.
+            number("process_memory_mb", if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
             number("process_cpu", self.cpu(now, &found.live)),
             number("process_uptime_seconds", uptime.ok_or_else(nobody)),
             number("process_open_files", if found.live.is_empty() { Err(nobody()) } else { open_files(&found.live) }),
@@ -188,7 +189,9 @@ mod tests {
         shared.next_turn();
         let samples = process.measure();
         assert_eq!((text(&samples, "process_status"), samples[0].reason.as_deref()), ("stopped", None));
-        assert_eq!((value(&samples, "process_count"), value(&samples, "process_memory_mb")), (0.0, 0.0));
+        assert_eq!(value(&samples, "process_count"), 0.0);
+        let memory = samples.iter().find(|sample| sample.metric.name == "process_memory_mb").unwrap();
+        assert_eq!((&memory.value, memory.reason.as_deref()), (&None, Some("no process runs")));
         assert!(samples.iter().any(|sample| sample.metric.name == "process_uptime_seconds" && sample.value.is_none()));
     }
 

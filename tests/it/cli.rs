@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 use nix::sys::signal::Signal;
@@ -201,6 +202,22 @@ fn a_heal_by_hand_ends_with_its_code_and_its_incident() {
     check(&lab, &["well"], 0, "cleared", "not_run");
     check(&lab, &["well", "--force", "--label", &target], 0, "resolved", "success");
     check(&lab, &["tells"], 1, "escalated", Value::Null);
+}
+
+#[test]
+fn root_keeps_no_state_where_others_can_swap_it() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let lab = healing_lab();
+    let data = lab.path("data");
+    fs::create_dir_all(&data).unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+    let (code, _, said) = lab.run(&["heal", "heals"]);
+    assert!(code == 1 && said.contains("chmod o-w"), "{said}");
+    std::os::unix::fs::chown(&data, Some(65534), None).unwrap();
+    let (code, _, said) = lab.run(&["heal", "heals"]);
+    assert!(code == 1 && said.contains("chown root"), "{said}");
 }
 
 #[test]

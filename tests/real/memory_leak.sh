@@ -62,8 +62,9 @@ need 20 "another is too" runs "$DIR/precious.pid"
 leaky=$(cat "$DIR/leaky.pid") precious=$(cat "$DIR/precious.pid")
 start_agent
 need 30 "the restartable one is healed, proven and reported" has_report memory_leak "✅ resolved" process_name=leaky
-check "it is another process" [ "$(cat "$DIR/leaky.pid")" != "$leaky" ]
-check "that runs" runs "$DIR/leaky.pid"
+renewed() { [ "$(cat "$DIR/leaky.pid")" != "$leaky" ]; }
+wait_for 10 "it is another process" renewed
+wait_for 10 "that runs" runs "$DIR/leaky.pid"
 report=$(reports memory_leak "" process_name=leaky)
 check_report "$report"
 check "the largest processes are recorded" section_has "$report" "Actions Taken" "$leaky"
