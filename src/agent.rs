@@ -136,7 +136,12 @@ impl Agent {
         let exclusions = collectors.exclusions();
         let requests = signals::watch();
         let healer = worker::start(Wiring {
-            healer: Healer::new(crate::host::name(), Ids::new(seed()), dry_run || config.settings.dry_run),
+            healer: Healer::new(
+                crate::host::name(),
+                Ids::new(seed()),
+                dry_run || config.settings.dry_run,
+                config.settings.max_actions_per_hour,
+            ),
             config: Arc::clone(&config),
             dry_run,
             reports,
@@ -250,7 +255,7 @@ impl State {
     /// One line for each thing that happened, and for each thing that people are told.
     fn log(&mut self, change: Change) {
         match change {
-            Change::Told(Notice::Escalated, text) => log::error!("{}", terminal(&text)),
+            Change::Told(Notice::Escalated | Notice::OverBudget, text) => log::error!("{}", terminal(&text)),
             Change::Told(Notice::Approval, text) => log::warn!("{}", terminal(&text)),
             // People hear of repairs that failed; the lines of the incident tell of those that worked.
             Change::Told(Notice::Resolved, text) => log::debug!("{}", terminal(&text)),

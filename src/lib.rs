@@ -36,7 +36,7 @@
 //!
 //! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
 //!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector}`,
-//!   `incident`, `heal::{healer, cooldown, outcome}`, `record::{report, notice, escape, json}`.
+//!   `incident`, `heal::{healer, cooldown, budget, outcome}`, `record::{report, notice, escape, json}`.
 //! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.
 //! - No shell is ever started, but for a text that an `exact:` rule allows as a whole.
 //! - No thread waits for another's answer: measurements and outcomes are events. The channel graph has no cycle that blocks,

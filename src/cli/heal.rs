@@ -172,7 +172,12 @@ impl Session {
         let (changes_out, changes) = unbounded();
         let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
         let healer = worker::start(Wiring {
-            healer: Healer::new(crate::host::name(), Ids::new(crate::agent::seed()), dry_run || config.settings.dry_run),
+            healer: Healer::new(
+                crate::host::name(),
+                Ids::new(crate::agent::seed()),
+                dry_run || config.settings.dry_run,
+                config.settings.max_actions_per_hour,
+            ),
             config: Arc::clone(config),
             dry_run,
             reports,

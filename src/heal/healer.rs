@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::budget::Budget;
 use super::cooldown::{Cooldowns, Held};
 use super::outcome::Outcome;
 use crate::clock::Moment;
@@ -48,6 +49,8 @@ pub enum Input {
         playbooks: HashMap<String, Arc<Playbook>>,
         /// The settings' `dry_run`, or `--dry-run`.
         dry_run: bool,
+        /// The settings' `max_actions_per_hour`.
+        max_actions_per_hour: u32,
     },
 }
 
@@ -76,6 +79,9 @@ pub enum Effect {
     Ended(DedupKey),
 }
 
+/// A look before the first action is worth something for this long.
+const FRESH: Duration = Duration::from_secs(30);
+
 /// How long the turn is kept for an urgent incident that looks again.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -91,6 +97,7 @@ pub struct Healer {
     /// When an action last ended: whoever looked before must look again.
     last_action: Option<Moment>,
     cooldowns: Cooldowns,
+    budget: Budget,
     /// Fired while something held the key back, and not cleared since.
     held_back: BTreeMap<DedupKey, Opening>,
     /// The most urgent incident looks again before its first action: nothing less urgent begins until then.
@@ -103,7 +110,7 @@ pub struct Healer {
 impl Healer {
     /// A healer without incidents.
     #[must_use]
-    pub fn new(host: String, ids: Ids, dry_run: bool) -> Self {
+    pub fn new(host: String, ids: Ids, dry_run: bool, max_actions_per_hour: u32) -> Self {
         Self {
             host,
             ids,
@@ -112,6 +119,7 @@ impl Healer {
             acting: None,
             last_action: None,
             cooldowns: Cooldowns::default(),
+            budget: Budget::new(max_actions_per_hour),
             held_back: BTreeMap::new(),
             reserved: None,
             asked: HashMap::new(),
@@ -134,7 +142,9 @@ impl Healer {
                 }
             }
             Input::Prepared { id, prepared } => {
-                if !matches!(prepared, Prepared::Running(_)) {
+                if matches!(prepared, Prepared::Running(_)) {
+                    self.budget.spend(now);
+                } else {
                     self.acting = None;
                 }
                 self.step(&id, Event::Prepared(prepared), now, &mut effects);
@@ -145,7 +155,10 @@ impl Healer {
                 self.step(&id, Event::Finished(outcome), now, &mut effects);
             }
             Input::Tick => self.tick(now, &mut effects),
-            Input::Configured { playbooks, dry_run } => self.configured(&playbooks, dry_run, now, &mut effects),
+            Input::Configured { playbooks, dry_run, max_actions_per_hour } => {
+                self.budget.limit(max_actions_per_hour);
+                self.configured(&playbooks, dry_run, now, &mut effects);
+            }
         }
         self.give_turn(now, &mut effects);
         effects
@@ -209,7 +222,8 @@ impl Healer {
             Held::For(left) => Some(left),
             Held::UntilCleared => None,
         });
-        deadlines.chain(windows).chain(reserved).min()
+        let budget = if self.live.iter().any(|incident| incident.ready().is_some()) { self.budget.wait(now) } else { None };
+        deadlines.chain(windows).chain(reserved).chain(budget).min()
     }
 
     fn fired(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) {
@@ -298,7 +312,13 @@ impl Healer {
                 return;
             }
             let Some((id, index)) = next.and_then(|incident| Some((incident.id.clone(), incident.ready()?))) else { return };
-            if index == 0 && self.must_look_again(&id) {
+            if self.over_budget(&id, now) {
+                if self.budget.tell_once() {
+                    self.step(&id, Event::OverBudget(self.budget.most()), now, effects);
+                }
+                return;
+            }
+            if index == 0 && self.must_look_again(&id, now) {
                 self.reserved = Some((id.clone(), now.after(PATIENCE)));
                 self.step(&id, Event::LookAgain, now, effects);
             } else if let Some(left) = self.cooldown_of_first_action(&id, index, now) {
@@ -310,6 +330,12 @@ impl Healer {
                 effects.push(Effect::Prepare { id, index });
             }
         }
+    }
+
+    /// Whether the host has had its actions of this hour. A dry run costs nothing.
+    fn over_budget(&self, id: &str, now: Moment) -> bool {
+        let dry_run = self.dry_run || self.incident(id).is_some_and(|incident| incident.dry_run);
+        !dry_run && self.budget.wait(now).is_some()
     }
 
     /// Whether a more urgent incident, which is looking again, has the turn before this one.
@@ -332,10 +358,11 @@ impl Healer {
         incident.ready().is_some() && (playbook.cooldown_scope == CooldownScope::Target || !self.live.iter().any(sibling))
     }
 
-    /// Another action ended since this incident looked: it may have cured both.
-    fn must_look_again(&self, id: &str) -> bool {
-        let confirmed = self.incident(id).and_then(|incident| incident.confirmed);
-        matches!((confirmed, self.last_action), (Some(confirmed), Some(action)) if confirmed.running < action.running)
+    /// The look before the first action is no longer worth much: it is old, or another action, which may have cured both,
+    /// ended since.
+    fn must_look_again(&self, id: &str, now: Moment) -> bool {
+        let Some(confirmed) = self.incident(id).and_then(|incident| incident.confirmed) else { return false };
+        now.since(confirmed) > FRESH || self.last_action.is_some_and(|action| confirmed.running < action.running)
     }
 
     /// A cooldown that began after the incident was opened: another target of the same playbook was healed meanwhile.

@@ -1,6 +1,7 @@
 //! From edges to actions: the [`healer`] decides, the [`worker`] carries it out, the [`guard`] permits, the [`executor`] runs.
 
 pub mod healer;
+mod budget;
 mod cooldown;
 pub mod worker;
 mod job;

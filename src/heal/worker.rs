@@ -145,8 +145,9 @@ impl HealWorker {
     fn configured(&mut self, config: Arc<Config>) -> Input {
         let playbooks = config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect();
         let dry_run = self.wiring.dry_run || config.settings.dry_run;
+        let max_actions_per_hour = config.settings.max_actions_per_hour;
         self.wiring.config = config;
-        Input::Configured { playbooks, dry_run }
+        Input::Configured { playbooks, dry_run, max_actions_per_hour }
     }
 
     fn command(&mut self, command: Command) {

@@ -26,6 +26,8 @@ pub enum Event<'a> {
     LookAgain,
     /// Another target of the same playbook was healed meanwhile, and the cooldown is for all of them; it lasts this long.
     RateLimited(Duration),
+    /// As many actions as the host may have in an hour have started: this one, and all others, wait.
+    OverBudget(u32),
     /// The playbook was removed, disabled or set to dry run.
     Withdrawn,
     /// The settings in force say dry run.
@@ -67,4 +69,6 @@ pub enum Notice {
     Escalated,
     /// It was repaired.
     Resolved,
+    /// The host has had its actions of this hour; everything waits.
+    OverBudget,
 }

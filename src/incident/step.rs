@@ -123,6 +123,10 @@ impl Incident {
                 self.enter(Status::Waiting, Phase::Ready { index });
                 Vec::new()
             }
+            (Phase::Ready { .. }, Event::OverBudget(most)) => {
+                self.note(now, "over_budget", format!("it waits: max_actions_per_hour allows {most}, and that many have started"));
+                vec![Effect::Tell(Notice::OverBudget)]
+            }
             (phase, Event::AgentStops) if phase != Phase::Ended => self.end(Status::Interrupted, "the agent was stopped", now),
             (phase, Event::Withdrawn) if phase != Phase::Ended => self.end(Status::Cleared, "playbook withdrawn", now),
             _ => Vec::new(),

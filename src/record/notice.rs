@@ -21,6 +21,12 @@ pub fn text(kind: Notice, incident: &Incident, report: &Path) -> String {
             let took = incident.time_to_end().map(crate::clock::in_words).unwrap_or_default();
             format!("repaired {what} in {took} (incident={} report={})", incident.id, report.display())
         }
+        Notice::OverBudget => format!(
+            "autoheal waits on {}: as many actions as max_actions_per_hour allows have started; {what} is next, a human should look (incident={} report={})",
+            incident.host,
+            incident.id,
+            report.display()
+        ),
         Notice::Escalated => escalation(incident, report),
     }
 }

@@ -22,6 +22,7 @@ const CORE: &[&str] = &[
     "src/detect/detector.rs",
     "src/detect/progress.rs",
     "src/incident",
+    "src/heal/budget.rs",
     "src/heal/cooldown.rs",
     "src/heal/guard",
     "src/heal/healer.rs",

@@ -134,7 +134,7 @@ impl Simulation {
             timeline.world.iter().enumerate().map(|(index, change)| (change.at, Due::Change(index))).collect();
         agenda.push((0.0, Due::Sample));
         let dry_run = timeline.settings.as_ref().is_some_and(|settings| settings["dry_run"] == true);
-        let healer = Healer::new("test-host".to_owned(), Ids::new(1), dry_run);
+        let healer = Healer::new("test-host".to_owned(), Ids::new(1), dry_run, 60);
         let mut simulation = Self {
             detector: Detector::default(),
             healer,
@@ -168,7 +168,8 @@ impl Simulation {
         let edges = self.detector.watch(&config.playbooks, self.moment());
         self.edges(edges);
         let playbooks = config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect();
-        self.heal(Input::Configured { playbooks, dry_run });
+        let max_actions_per_hour = config.settings.max_actions_per_hour;
+        self.heal(Input::Configured { playbooks, dry_run, max_actions_per_hour });
     }
 
     fn run(mut self) -> (Vec<String>, Option<Incident>) {
