@@ -53,10 +53,8 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
     started(pid);
     let mut output = Output::default();
     match supervise(&mut child, &mut output, limit) {
-        Some(status) => {
-            tree::reap_adopted(pid, &before);
-            ended(end_of(status, &output), output)
-        }
+        // What it left behind are daemons; the dead among them are reaped when no child has an owner any more.
+        Some(status) => ended(end_of(status, &output), output),
         None => {
             let left = tree::end(pid, &before, || drain(&mut child, &mut output));
             if left > 0 {

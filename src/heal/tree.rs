@@ -64,7 +64,7 @@ impl Drop for Owned {
     }
 }
 
-/// Takes the exit status of dead orphans that became ours, unless a child with an owner could be among them: then they wait for
+/// Takes the exit status of dead orphans that became ours (at each SIGCHLD, and after each action), unless a child with an owner could be among them: then they wait for
 /// the next call.
 pub fn reap_orphans() {
     let owned = owned();
@@ -177,7 +177,7 @@ fn wait(time: Duration) {
 }
 
 /// Takes the exit status of dead orphans of the action, so that no zombie stays. Returns how many they were.
-pub(crate) fn reap_adopted(leader: i32, before: &Before) -> usize {
+fn reap_adopted(leader: i32, before: &Before) -> usize {
     let (own, stats) = (own_pid(), all());
     let Some(since) = started(&stats, leader) else { return 0 };
     let leaders = leaders(&stats);

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, select, unbounded};
 use super::healer::{Effect, Healer, Input};
 use super::job::{self, Surroundings};
 use super::outcome::Outcome;
+use super::tree;
 use crate::clock::Moment;
 use crate::collect::{self, Exclusions, Fresh, Measured, Units};
 use crate::config::Config;
@@ -122,7 +123,10 @@ impl HealWorker {
                     Err(_) => return,
                 },
                 recv(self.done) -> done => match done {
-                    Ok((id, outcome)) => Input::Finished { id, outcome },
+                    Ok((id, outcome)) => {
+                        tree::reap_orphans();
+                        Input::Finished { id, outcome }
+                    }
                     Err(_) => return,
                 },
                 recv(self.wiring.configs) -> config => match config {

@@ -268,6 +268,34 @@ fn an_agent_says_that_it_is_ready_keeps_others_out_and_stops_cleanly() {
     );
 }
 
+/// How many dead children of the process nobody has asked about.
+#[cfg(target_os = "linux")]
+fn zombies_of(parent: u32) -> usize {
+    let stats = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok());
+    stats.filter(|stat| stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(&format!("Z {parent} ")))).count()
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn orphans_that_died_during_an_action_do_not_stay() {
+    let text = "(true &); (true &); sleep 0.2";
+    let lab = Lab::new(&json!({"orphans": big(&json!([shell(text)]))}));
+    lab.settings(&json!({"allowed_commands": [format!("exact: {text}")]}));
+    let log = fs::File::options().write(true).open(lab.path("big.log")).unwrap();
+    log.set_len(0).unwrap();
+    let mut agent = lab.agent();
+    log.set_len(2 << 20).unwrap();
+    agent.wait_for("action_succeeded");
+    agent.wait_for("escalated");
+    let deadline = std::time::Duration::from_secs(5);
+    let begin = autoheal::clock::Moment::now();
+    while zombies_of(agent.child.id()) > 0 {
+        assert!(autoheal::clock::Moment::now().since(begin) < deadline, "zombies stay");
+        std::thread::yield_now();
+    }
+    assert_eq!(agent.stop(), 0);
+}
+
 #[test]
 fn a_bad_file_changes_nothing_and_a_good_one_is_loaded() {
     let lab = Lab::new(&json!({}));
