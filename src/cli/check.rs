@@ -14,6 +14,7 @@ use crate::config::words::{fires_when, proven_by, selector};
 use crate::config::{Config, Loaded, Places, Trust, load_sources, render, visible};
 use crate::detect::condition::Selector;
 use crate::detect::detector;
+use crate::heal::guard::Request;
 use crate::sample::{Labels, Sample};
 
 /// Validates the configuration, then says in words when each playbook fires, on which targets, what it runs and by which rule, and how the repair is proven.
@@ -226,7 +227,7 @@ fn on(entries: &[Watched], targets: &[Labels], measured: bool) -> Vec<String> {
 
 impl ActionView {
     fn new(action: &Action, playbook: &Playbook, config: &Config) -> Self {
-        let reviewed = action.kind.request().and_then(|request| config.policy.check(&request).ok());
+        let reviewed = Request::of(&action.kind).and_then(|request| config.policy.check(&request).ok());
         let approval =
             action.requires_approval || playbook.requires_approval || reviewed.as_ref().is_some_and(|reviewed| reviewed.requires_approval);
         let mut conditions: Vec<String> = action.frees.iter().map(|path| format!("only where {path} lies")).collect();

@@ -80,19 +80,6 @@ impl ActionKind {
             Self::TopProcesses { .. } => None,
         }
     }
-
-    /// What the guard is asked about it; `None`: it touches nothing.
-    pub(crate) fn request(&self) -> Option<Request<'_>> {
-        match self {
-            Self::Shell { command } => Some(Request::Command(command)),
-            Self::Service { verb, service } => Some(Request::Service { verb: *verb, service }),
-            Self::Http { method, url, .. } => Some(Request::Http { method, url }),
-            Self::DeleteFiles { directory, .. } => Some(Request::DeleteFiles { directory }),
-            Self::ArchiveLog { path, to, .. } => Some(Request::ArchiveLog { path, to: to.as_deref() }),
-            Self::SignalProcess { process, signal, .. } => Some(Request::SignalProcess { process, signal }),
-            Self::TopProcesses { .. } | Self::Notify { .. } => None,
-        }
-    }
 }
 
 /// Asks the guard about every action. Actions in `known_bad` have a problem of their own at that place already.
@@ -106,7 +93,7 @@ pub(crate) fn guard(
     let known_bad: Vec<String> = problems.iter().filter(|problem| problem.code == "unknown_placeholder").map(|p| p.path.clone()).collect();
     let mut reviews = Reviews::new();
     for action in playbooks.iter().flat_map(|playbook| &playbook.actions) {
-        let Some((request, (key, _))) = action.kind.request().zip(action.kind.main_text()) else { continue };
+        let Some((request, (key, _))) = Request::of(&action.kind).zip(action.kind.main_text()) else { continue };
         let path = format!("{}.{key}", action.path);
         if known_bad.contains(&path) {
             continue;

@@ -80,17 +80,12 @@ pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, units:
     (Prepared::Running(argv), Some(Job { kind: action.kind.clone(), permit, values, timeout }))
 }
 
-/// What the guard is asked about an action. Looking and telling need no permit.
+/// What the guard is asked about the action: what it was asked at load, but for the unit that was found meanwhile.
 fn request<'a>(kind: &'a ActionKind, unit: Option<&'a str>) -> Option<Request<'a>> {
-    Some(match kind {
-        ActionKind::Shell { command } => Request::Command(command),
-        ActionKind::Service { verb, service } => Request::Service { verb: *verb, service: unit.unwrap_or(service) },
-        ActionKind::Http { method, url, .. } => Request::Http { method, url },
-        ActionKind::DeleteFiles { directory, .. } => Request::DeleteFiles { directory },
-        ActionKind::ArchiveLog { path, to, .. } => Request::ArchiveLog { path, to: to.as_deref() },
-        ActionKind::SignalProcess { process, signal, .. } => Request::SignalProcess { process, signal },
-        ActionKind::TopProcesses { .. } | ActionKind::Notify { .. } => return None,
-    })
+    match (Request::of(kind), unit) {
+        (Some(Request::Service { verb, .. }), Some(service)) => Some(Request::Service { verb, service }),
+        (request, _) => request,
+    }
 }
 
 /// The unit in which the process was last seen, where neither its watch entry nor `services` says which service it is

@@ -36,7 +36,7 @@ pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
 
-use crate::config::playbook::Verb;
+use crate::config::playbook::{ActionKind, Verb};
 use crate::config::settings::Settings;
 use crate::record::escape::terminal;
 use compile::Rule;
@@ -81,6 +81,22 @@ pub enum Request<'a> {
         /// Without `SIG`.
         signal: &'a str,
     },
+}
+
+impl<'a> Request<'a> {
+    /// What is asked about an action, at load and again right before it runs; `None`: it only looks or tells.
+    #[must_use]
+    pub fn of(kind: &'a ActionKind) -> Option<Self> {
+        Some(match kind {
+            ActionKind::Shell { command } => Self::Command(command),
+            ActionKind::Service { verb, service } => Self::Service { verb: *verb, service },
+            ActionKind::Http { method, url, .. } => Self::Http { method, url },
+            ActionKind::DeleteFiles { directory, .. } => Self::DeleteFiles { directory },
+            ActionKind::ArchiveLog { path, to, .. } => Self::ArchiveLog { path, to: to.as_deref() },
+            ActionKind::SignalProcess { process, signal, .. } => Self::SignalProcess { process, signal },
+            ActionKind::TopProcesses { .. } | ActionKind::Notify { .. } => return None,
+        })
+    }
 }
 
 pub use crate::placeholder::Values;
