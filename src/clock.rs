@@ -4,6 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+/// What both monotonic clocks read at the machine's start. They begin far from zero, so that a moment of an earlier life of the
+/// machine (the start of a cooldown, say) has a place before it.
+const AT_BOOT: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// One reading of all clocks, taken once for each turn of a loop.
 ///
 /// The *running* clock stands still while the machine sleeps: deadlines of actions and of measurements are on it, so that a
@@ -13,7 +17,7 @@ use jiff::Timestamp;
 pub struct Moment {
     /// Time since some fixed point, without the time that the machine slept.
     pub running: Duration,
-    /// Time since the machine started, with the time that it slept.
+    /// Time since some fixed point, with the time that the machine slept.
     pub boot: Duration,
     /// The time of day.
     pub wall: Timestamp,
@@ -31,9 +35,27 @@ impl Moment {
         const BOOT: ClockId = ClockId::Monotonic;
         let read = |id| {
             let time = clock_gettime(id);
-            Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
+            AT_BOOT + Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
         };
         Self { running: read(ClockId::Monotonic), boot: read(BOOT), wall: Timestamp::now() }
+    }
+
+    /// For how long the machine has been up, with the time that it slept.
+    #[must_use]
+    pub fn uptime(self) -> Duration {
+        self.boot.saturating_sub(AT_BOOT)
+    }
+
+    /// The running clock as the system counts it (`CLOCK_MONOTONIC`).
+    #[must_use]
+    pub fn monotonic(self) -> Duration {
+        self.running.saturating_sub(AT_BOOT)
+    }
+
+    /// How long the machine slept between an earlier moment and this one.
+    #[must_use]
+    pub fn slept_since(self, earlier: Self) -> Duration {
+        self.boot.saturating_sub(earlier.boot).saturating_sub(self.running.saturating_sub(earlier.running))
     }
 
     /// A made-up moment, `seconds` after a fixed point on every clock: for timelines and simulations.
@@ -41,8 +63,8 @@ impl Moment {
     pub fn at_seconds(seconds: f64) -> Self {
         let since = Duration::from_secs_f64(seconds);
         Self {
-            running: Duration::from_secs(1_000_000) + since,
-            boot: Duration::from_secs(1_000_000) + since,
+            running: AT_BOOT + Duration::from_secs(1_000_000) + since,
+            boot: AT_BOOT + Duration::from_secs(1_000_000) + since,
             wall: Timestamp::UNIX_EPOCH + Duration::from_secs(1_790_000_000) + since,
         }
     }

@@ -51,7 +51,7 @@ impl Process {
     fn cpu(&mut self, now: Moment, live: &[Live]) -> Result<f64, String> {
         let used: HashMap<_, _> = live.iter().map(|live| ((live.pid, live.stat.started), live.stat.cpu)).collect();
         let percent = self.looks.base(now).map(|(span, base)| {
-            let began = now.boot.saturating_sub(span);
+            let began = now.uptime().saturating_sub(span);
             let since = used.iter().map(|(process, cpu)| match base.get(process) {
                 Some(before) => cpu.saturating_sub(*before),
                 None if process.1 >= began => *cpu,
@@ -78,7 +78,7 @@ impl Collector for Process {
         #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes of memory")]
         let memory = found.live.iter().map(|live| live.stat.rss).sum::<u64>() as f64 / MIB;
         let nobody = || "no process runs".to_owned();
-        let uptime = found.live.first().map(|oldest| now.boot.saturating_sub(oldest.stat.started).as_secs_f64());
+        let uptime = found.live.first().map(|oldest| now.uptime().saturating_sub(oldest.stat.started).as_secs_f64());
         vec![
             status(&found, &target, now),
             number("process_count", Ok(count)),
@@ -140,7 +140,7 @@ pub fn matches(entry: &ProcessEntry) -> Result<Vec<Match>, String> {
 fn describe(live: Live, now: Moment) -> Match {
     let uid = host::user(live.pid);
     let name = |uid: u32| nix::unistd::User::from_uid(uid.into()).ok().flatten().map_or_else(|| uid.to_string(), |user| user.name);
-    let age = now.boot.saturating_sub(live.stat.started);
+    let age = now.uptime().saturating_sub(live.stat.started);
     Match {
         pid: live.pid,
         exe: host::exe(live.pid).ok().flatten(),

@@ -31,7 +31,7 @@ impl Manager {
 
     /// The configuration is loaded again.
     pub fn reloading(&self) {
-        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}", Moment::now().running.as_micros()));
+        self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}", Moment::now().monotonic().as_micros()));
     }
 
     /// One line for `systemctl status`.
