@@ -15,10 +15,11 @@ use crate::collect::{self, Collectors};
 use crate::config::reload::{self, Now, Reloaded};
 use crate::config::{Config, Location};
 use crate::detect;
+use crate::heal::command::{Change, Command};
 use crate::heal::executor;
 use crate::heal::healer::Healer;
 use crate::heal::tree;
-use crate::heal::worker::{self, Change, Wiring};
+use crate::heal::worker::{self, Wiring};
 use crate::host::signals::{self, Request};
 use crate::host::systemd::Manager;
 use crate::incident::Incident;
@@ -26,6 +27,9 @@ use crate::incident::event::Notice;
 use crate::incident::id::Ids;
 use crate::metric::Kind;
 use crate::record::escape::terminal;
+use crate::record::history::Restored;
+use crate::record::recorder::{self, Message, Recorder};
+use crate::record::saved;
 use crate::record::store::Reports;
 use crate::sample::{Labels, Sample};
 use crate::threads::Worker;
@@ -71,8 +75,9 @@ pub fn seed() -> u64 {
 pub fn run(setup: Setup) -> Result<(), String> {
     let cannot = |path: &Path, error: &dyn std::fmt::Display| format!("{}: {error}; choose another with --data-dir", path.display());
     let reports = Reports::new(&setup.data_dir).map_err(|error| cannot(&setup.data_dir, &error))?;
+    let (recorder, restored) = Recorder::open(reports, Moment::now()).map_err(|error| cannot(&setup.data_dir, &error))?;
     tree::become_subreaper();
-    let mut agent = Agent::start(setup, reports);
+    let mut agent = Agent::start(setup, recorder, restored);
     agent.serve()
 }
 
@@ -83,6 +88,7 @@ struct Agent {
     detector: Worker,
     reloader: Worker,
     healer: Worker,
+    recorder: Worker,
     wires: Wires,
     state: State,
 }
@@ -96,8 +102,10 @@ struct Wires {
     changes: Receiver<Change>,
     seen: Receiver<Vec<Sample>>,
     requests: Receiver<Request>,
+    /// Dropped when nobody has anything more to write down.
+    record: Option<Sender<Message>>,
     /// Kept open: the heal worker would stop without its senders.
-    _commands: Sender<worker::Command>,
+    _commands: Sender<Command>,
 }
 
 /// What the main thread remembers.
@@ -115,7 +123,7 @@ struct State {
 }
 
 impl Agent {
-    fn start(setup: Setup, reports: Reports) -> Self {
+    fn start(setup: Setup, recorder: Recorder, restored: Restored) -> Self {
         let Setup { config, location, data_dir, dry_run, first_look } = setup;
         let (shutdown, stop) = bounded(0);
         let (samples_out, samples) = bounded(SAMPLES);
@@ -127,6 +135,7 @@ impl Agent {
         let (seen_out, seen) = unbounded();
         let (reload, reload_requests) = unbounded();
         let (reloads_out, reloads) = unbounded();
+        let (record, records) = unbounded();
 
         let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
         let wiring = detect::Wiring { samples, orders: detect_orders, edges: edges_out, seen: Some(seen_out), shutdown: stop.clone() };
@@ -135,6 +144,7 @@ impl Agent {
         let reloader = reload::start(location, Arc::clone(&config), reloads_out, reload_requests, stop.clone());
         let exclusions = collectors.exclusions();
         let requests = signals::watch();
+        let recorder = recorder::start(recorder, records);
         let healer = worker::start(Wiring {
             healer: Healer::new(
                 crate::host::name(),
@@ -144,7 +154,9 @@ impl Agent {
             ),
             config: Arc::clone(&config),
             dry_run,
-            reports,
+            saved: saved::restore(restored, &crate::host::boot_id(), Moment::now()),
+            data_dir: data_dir.clone(),
+            record: record.clone(),
             helper: executor::own_binary(),
             edges,
             configs: configs_in,
@@ -156,11 +168,12 @@ impl Agent {
             changes: changes_out,
             shutdown: stop,
         });
-        let wires = Wires { collect, detect, configs, reload, reloads, changes, seen, requests, _commands: commands_out };
+        let wires =
+            Wires { collect, detect, configs, reload, reloads, changes, seen, requests, record: Some(record), _commands: commands_out };
         let manager = Manager::from_environment();
         let state =
             State { config, manager, first_look: Some(first_look), first: Vec::new(), logged: HashMap::new(), open: 0, data_dir, dry_run };
-        Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, wires, state }
+        Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, recorder, wires, state }
     }
 
     fn serve(&mut self) -> Result<(), String> {
@@ -195,6 +208,7 @@ impl Agent {
                 recv(self.collectors.worker().ended()) -> _ => break Some("collect"),
                 recv(self.detector.ended()) -> _ => break Some("detect"),
                 recv(self.healer.ended()) -> _ => break Some("heal"),
+                recv(self.recorder.ended()) -> _ => break Some("record"),
             }
         };
         self.stop();
@@ -237,12 +251,15 @@ impl Agent {
         self.state.announce();
     }
 
-    /// Drops the channel nobody sends on, then joins: collectors, detector, reloader, heal worker.
+    /// Drops the channel nobody sends on, then joins: collectors, detector, reloader, heal worker, recorder.
     fn stop(&mut self) {
         self.state.manager.stopping();
         log::info!("stopping");
         drop(self.shutdown.take());
-        for worker in [self.collectors.worker(), &self.detector, &self.reloader, &self.healer] {
+        for worker in [self.collectors.worker(), &self.detector, &self.reloader, &self.healer, &self.recorder] {
+            if worker.name() == self.recorder.name() {
+                drop(self.wires.record.take());
+            }
             if worker.ended().recv_timeout(JOIN).is_err_and(|error| error.is_timeout()) {
                 log::error!("thread {} did not end within {} s", worker.name(), JOIN.as_secs());
             }
@@ -258,6 +275,7 @@ impl State {
             Change::Told(Notice::Escalated | Notice::OverBudget, text) => log::error!("{}", terminal(&text)),
             Change::Told(Notice::Approval, text) => log::warn!("{}", terminal(&text)),
             // People hear of repairs that failed; the lines of the incident tell of those that worked.
+            Change::Told(Notice::Recovered, text) => log::warn!("{}", terminal(&text)),
             Change::Told(Notice::Resolved, text) => log::debug!("{}", terminal(&text)),
             Change::Incident { incident, report, open } => {
                 self.log_incident(&incident, &report);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 /// What both monotonic clocks read at the machine's start. They begin far from zero, so that a moment of an earlier life of the
 /// machine (the start of a cooldown, say) has a place before it.
@@ -13,7 +14,7 @@ const AT_BOOT: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The *running* clock stands still while the machine sleeps: deadlines of actions and of measurements are on it, so that a
 /// resume does not kill what is running. The *boot* clock goes on in a sleep: cooldowns and approvals count on it. *Wall*
 /// time may jump; it is only for people and for records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Moment {
     /// Time since some fixed point, without the time that the machine slept.
     pub running: Duration,
@@ -75,6 +76,12 @@ impl Moment {
         self.running.saturating_sub(earlier.running)
     }
 
+    /// Time since an earlier moment on the clock that goes on while the machine sleeps; zero if it is later.
+    #[must_use]
+    pub fn since_with_sleep(self, earlier: Self) -> Duration {
+        self.boot.saturating_sub(earlier.boot)
+    }
+
     /// Whether this deadline on the running clock has come.
     #[must_use]
     pub fn is_due(self, now: Self) -> bool {
@@ -91,6 +98,13 @@ impl Moment {
     #[must_use]
     pub fn earlier(self, other: Self) -> Self {
         if other.running < self.running { other } else { self }
+    }
+
+    /// The moment `span` ago, if the machine did not sleep.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let wall = self.wall.saturating_sub(span).unwrap_or(Timestamp::MIN);
+        Self { running: self.running.saturating_sub(span), boot: self.boot.saturating_sub(span), wall }
     }
 
     /// The moment `wait` from now if the machine does not sleep and nobody sets its clock.

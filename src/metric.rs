@@ -160,6 +160,30 @@ pub static METRICS: &[Metric] = &[
     number("log_growth_mb_per_hour", "MiB/h", LOG, "growth over the last hour seen"),
 ];
 
+/// Metrics in saved state: by name.
+pub mod by_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    use super::{Metric, find};
+
+    /// The name.
+    ///
+    /// # Errors
+    /// The serializer's.
+    pub fn serialize<S: Serializer>(metric: &&'static Metric, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(metric.name)
+    }
+
+    /// The metric of that name.
+    ///
+    /// # Errors
+    /// When this version has none.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'static Metric, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        find(&name).ok_or_else(|| D::Error::custom(format!("no metric {name}")))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,13 +6,13 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Moment;
 use crate::metric::{self, Metric};
 
 /// Names and values that tell one target from another, sorted by name. Cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Labels(Arc<BTreeMap<String, String>>);
 
@@ -83,7 +83,7 @@ impl fmt::Display for Labels {
 }
 
 /// The thing that is observed and healed: which mount, which process, which endpoint.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     /// The labels that tell this target from others. Joins, dedup keys, cooldowns and breakers use these alone.
     pub identity: Labels,
@@ -143,10 +143,27 @@ impl Serialize for Value {
     }
 }
 
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(f64),
+            Text(String),
+        }
+        Ok(match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => Self::Number(number),
+            Raw::Text(text) if text == "infinite" => Self::Infinite,
+            Raw::Text(text) => Self::Text(text.into()),
+        })
+    }
+}
+
 /// One measured value of one target at one time, or the reason why there is none.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// What was measured.
+    #[serde(with = "crate::metric::by_name")]
     pub metric: &'static Metric,
     /// Of what.
     pub target: Arc<Target>,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io::Write;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,15 +15,18 @@ use crate::collect::{self, Collectors};
 use crate::config::playbook::Playbook;
 use crate::config::{Config, Places};
 use crate::detect::detector;
+use crate::heal::command::{Change, Command};
 use crate::heal::executor;
-use crate::heal::healer::Healer;
+use crate::heal::healer::{Healer, Saved};
 use crate::heal::tree;
-use crate::heal::worker::{self, Change, Command, Wiring};
+use crate::heal::worker::{self, Wiring};
 use crate::host::signals;
 use crate::incident::id::Ids;
 use crate::incident::{Incident, Opening, Source, Status};
 use crate::record::escape::terminal;
 use crate::record::json::{to_the_millisecond, to_the_second};
+use crate::record::recorder::{self, Recorder};
+use crate::record::saved;
 use crate::record::store::Reports;
 use crate::sample::{Labels, Sample};
 use crate::threads::Worker;
@@ -61,7 +65,9 @@ pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) ->
         return Err(unknown(&args.playbook, config));
     };
     let (data_dir, _lock) = state::claim(places, &location)?;
-    let reports = Reports::new(&data_dir).map_err(|error| Failure::new("data_dir", format!("{}: {error}", data_dir.display())))?;
+    let unusable = |error: &dyn std::fmt::Display| Failure::new("data_dir", format!("{}: {error}", data_dir.display()));
+    let reports = Reports::new(&data_dir).map_err(|error| unusable(&error))?;
+    let (recorder, restored) = Recorder::open(reports, Moment::now()).map_err(|error| unusable(&error))?;
     tree::become_subreaper();
     let samples = collect::measure_once(&config.settings, MEASURE);
     let selected = selected(playbook, &samples, args);
@@ -69,9 +75,17 @@ pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) ->
     if openings.is_empty() {
         return nothing_to_do(args, playbook, &selected, json, out);
     }
-    let mut session = Session::start(config, reports, args.dry_run);
+    let mut saved = saved::restore(restored, &crate::host::boot_id(), Moment::now());
+    // What an agent left open is taken up by the next one: a heal by hand neither waits for it nor doubles it.
+    let left = std::mem::take(&mut saved.incidents);
+    let mut session = Session::start(config, recorder, saved, data_dir.clone(), args.dry_run);
     for opening in openings {
-        session.open(opening)?;
+        match left.iter().find(|incident| incident.key() == opening.key()) {
+            Some(open) => {
+                session.refused = Some(format!("incident {} of {} is open; start the agent, which takes it up", open.id, open.key()))
+            }
+            None => session.open(opening)?,
+        }
     }
     let worst = session.follow(json, out);
     session.stop();
@@ -148,6 +162,7 @@ struct Session {
     shutdown: Option<Sender<()>>,
     collectors: Collectors,
     healer: Worker,
+    recorder: Worker,
     commands: Sender<Command>,
     changes: Receiver<Change>,
     open: HashMap<String, usize>,
@@ -163,13 +178,15 @@ struct Keep {
 }
 
 impl Session {
-    fn start(config: &Arc<Config>, reports: Reports, dry_run: bool) -> Self {
+    fn start(config: &Arc<Config>, recorder: Recorder, saved: Saved, data_dir: PathBuf, dry_run: bool) -> Self {
         let (shutdown, stop) = bounded(0);
         let (samples_out, samples) = bounded(1);
         let (edges_out, edges) = unbounded();
         let (configs_out, configs) = unbounded();
         let (commands, commands_in) = unbounded();
         let (changes_out, changes) = unbounded();
+        let (record, records) = unbounded();
+        let recorder = recorder::start(recorder, records);
         let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
         let healer = worker::start(Wiring {
             healer: Healer::new(
@@ -180,7 +197,9 @@ impl Session {
             ),
             config: Arc::clone(config),
             dry_run,
-            reports,
+            saved,
+            data_dir,
+            record,
             helper: executor::own_binary(),
             edges,
             configs,
@@ -193,7 +212,7 @@ impl Session {
             shutdown: stop,
         });
         let keep = Keep { _edges: edges_out, _configs: configs_out, _samples: samples };
-        Self { shutdown: Some(shutdown), collectors, healer, commands, changes, open: HashMap::new(), refused: None, _keep: keep }
+        Self { shutdown: Some(shutdown), collectors, healer, recorder, commands, changes, open: HashMap::new(), refused: None, _keep: keep }
     }
 
     fn open(&mut self, opening: Opening) -> Result<(), Failure> {
@@ -245,7 +264,7 @@ impl Session {
 
     fn stop(mut self) {
         drop(self.shutdown.take());
-        for worker in [&self.healer, self.collectors.worker()] {
+        for worker in [&self.healer, self.collectors.worker(), &self.recorder] {
             let _ = worker.ended().recv_timeout(Duration::from_secs(25));
         }
         self.changes = never();

@@ -26,6 +26,11 @@ impl<'t> Cx<'t> {
         Self { text, path: "$".to_owned(), problems: Vec::new() }
     }
 
+    /// The text of a value as it stands in the file.
+    pub(crate) fn source_of(&self, node: &Value<'_>) -> std::sync::Arc<str> {
+        self.text.text.get(super::document::span(node)).unwrap_or_default().into()
+    }
+
     /// `$.disk_space_low.actions[0]`
     pub(crate) fn path(&self) -> &str {
         &self.path

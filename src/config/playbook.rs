@@ -1,14 +1,15 @@
 //! A playbook as the rest of the program sees it: checked, with every default filled in.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::detect::condition::{Condition, Selector};
 use crate::placeholder::{self, Values};
 
 /// How urgent an incident is, most urgent first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// Wake somebody.
@@ -38,7 +39,8 @@ impl Severity {
 }
 
 /// One entry of `autoheal-playbooks.json`: when, what, and how it is proven.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "SavedPlaybook", try_from = "SavedPlaybook")]
 pub struct Playbook {
     /// The key in the file; also the incident's type.
     pub id: String,
@@ -76,6 +78,23 @@ pub struct Playbook {
     pub dry_run: bool,
     /// A link for people.
     pub runbook_url: Option<String>,
+    /// Its text in the file: an incident in flight finishes on the playbook that it started with, also after a restart.
+    pub source: Arc<str>,
+}
+
+/// A playbook in saved state: it is read again from its text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SavedPlaybook {
+    /// The key in the file.
+    pub id: String,
+    /// The value of that key.
+    pub source: Arc<str>,
+}
+
+impl From<Playbook> for SavedPlaybook {
+    fn from(playbook: Playbook) -> Self {
+        Self { id: playbook.id, source: playbook.source }
+    }
 }
 
 /// The proof of a heal.

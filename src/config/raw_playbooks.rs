@@ -1,15 +1,18 @@
 //! The shape of `autoheal-playbooks.json`, and how it becomes [`Playbook`]s.
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 
 use super::condition::{self, joinable, within};
+use super::document::Document;
 use super::node::{Cx, Fields, FromNode, Spanned, entries, is_ignored, record};
-use super::playbook::{Action, CooldownScope, Playbook, Severity, Strategy, Verify};
+use super::playbook::{Action, CooldownScope, Playbook, SavedPlaybook, Severity, Strategy, Verify};
 use super::problem::Draft;
 use super::shape::{AtLeastOne, Retries, Seconds};
+use super::source::Text;
 use crate::detect::condition::Condition;
 
 const MAX_ID: usize = 64;
@@ -22,7 +25,8 @@ pub(crate) fn read(root: &Value<'_>, cx: &mut Cx<'_>) -> Vec<Playbook> {
             let draft = Draft::error("bad_id", "an id has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or a digit");
             cx.report::<()>(key.span, draft.found(key.name));
         }
-        Raw::from_node(node, cx).filter(|raw| joins(raw, cx) && good).map(|raw| raw.named(key.name))
+        let source = cx.source_of(node);
+        Raw::from_node(node, cx).filter(|raw| joins(raw, cx) && good).map(|raw| raw.named(key.name, source))
     });
     playbooks.into_iter().flatten().map(|(_, playbook)| playbook).collect()
 }
@@ -56,7 +60,7 @@ record! {
 }
 
 impl Raw {
-    fn named(self, id: &str) -> Playbook {
+    fn named(self, id: &str, source: Arc<str>) -> Playbook {
         let seconds = |given: Option<Seconds>, default| given.map_or(Duration::from_secs(default), |seconds| seconds.0);
         Playbook {
             id: id.to_owned(),
@@ -77,7 +81,20 @@ impl Raw {
             retry_after: seconds(self.retry_after_seconds, 3600),
             dry_run: self.dry_run.unwrap_or(false),
             runbook_url: self.runbook_url,
+            source,
         }
+    }
+}
+
+impl TryFrom<SavedPlaybook> for Playbook {
+    type Error = String;
+
+    /// Reads a playbook again from its own text. The guard looks at its actions when they run, as always.
+    fn try_from(saved: SavedPlaybook) -> Result<Self, String> {
+        let text = Text::new("the history", &format!("{{{}: {}}}", serde_json::json!(saved.id), saved.source));
+        let document = Document::open(&text).map_err(|problem| problem.to_string())?;
+        let mut cx = Cx::new(&text);
+        read(&document.root, &mut cx).pop().ok_or_else(|| format!("the playbook {} cannot be read any more", saved.id))
     }
 }
 

@@ -23,6 +23,10 @@ pub enum Edge {
     Fired(Box<Opening>),
     /// It is false again.
     Cleared(DedupKey),
+    /// What was known to be well can no longer be told: unknown for more than three intervals.
+    Unknown(DedupKey),
+    /// The target has not been there for three intervals: unmounted, or its watch entry was removed.
+    Gone(DedupKey),
 }
 
 /// The latest samples, and how far each condition is for each target.

@@ -1,6 +1,7 @@
 //! `autoheal __confine`: the last step before an action's program. A process of its own does what must happen between fork
 //! and exec, so that the agent needs no code there.
 
+use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -30,6 +31,15 @@ pub(crate) fn arguments(user: Option<&str>) -> Vec<&str> {
     arguments
 }
 
+/// Waits until the agent has written down that this action starts: one byte on standard input. An agent that is gone sends none,
+/// and then nothing starts. The program gets an empty input.
+fn wait_for_the_record() -> Result<(), String> {
+    let mut byte = [0];
+    std::io::stdin().read_exact(&mut byte).map_err(|_| "the agent ended before it could be written down".to_owned())?;
+    let empty = std::fs::File::open("/dev/null").map_err(|error| say("/dev/null", error))?;
+    rustix::stdio::dup2_stdin(&empty).map_err(|error| say("standard input", error))
+}
+
 /// Does what the arguments say and becomes the program. Returns only if that failed, with the exit code.
 #[must_use]
 pub fn run(arguments: &[String]) -> u8 {
@@ -45,7 +55,7 @@ pub fn run(arguments: &[String]) -> u8 {
     #[expect(clippy::disallowed_methods, reason = "this is the executor's helper: the permit was checked by the agent")]
     let mut command = Command::new(path);
     command.args(rest);
-    match prepare().and_then(|()| user.map_or(Ok(()), |name| become_user(name, &mut command))) {
+    match prepare().and_then(|()| wait_for_the_record()).and_then(|()| user.map_or(Ok(()), |name| become_user(name, &mut command))) {
         Ok(()) => fail(path, &command.exec().to_string()),
         Err(reason) => fail(path, &reason),
     }

@@ -1,7 +1,7 @@
 //! Runs a permit: cleared environment, own session, a deadline for everything that it started, bounded output. The end of
 //! the program is the end of the action, even if a daemon that it left holds its output open.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -33,9 +33,10 @@ pub struct Execution {
     pub timeout: Duration,
 }
 
-/// Runs the program to its end, or to the limit. `started` learns the process id as soon as there is one.
+/// Runs the program to its end, or to the limit. `started` learns the process id as soon as there is one; the process becomes
+/// the program only when it returns true, and ends otherwise.
 #[must_use]
-pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32)) -> Outcome {
+pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32) -> bool) -> Outcome {
     let begin = Moment::now();
     let _owned = tree::Owned::new();
     let before = tree::Before::look();
@@ -50,7 +51,13 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
         }
     };
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
-    started(pid);
+    let gate = child.stdin.take();
+    if started(pid) {
+        // A process that died at once says so by its status.
+        let _ = gate.map(|mut gate| gate.write_all(b"\n"));
+    } else {
+        drop(gate);
+    }
     let mut output = Output::default();
     match supervise(&mut child, &mut output, limit) {
         // What it left behind are daemons; the dead among them are reaped when no child has an owner any more.
@@ -74,7 +81,7 @@ fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
     let mut command = Command::new(&execution.helper);
     command.args(confine::arguments(permit.run_as())).arg(permit.program()).args(permit.argv().iter().skip(1));
     command.env_clear().envs(environment(permit.run_as(), &execution.command_path)).envs(execution.facts.iter().cloned());
-    command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
+    command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 
 /// The whole environment of an action, but for the facts of its incident.

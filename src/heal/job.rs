@@ -1,23 +1,25 @@
 //! One action, from its turn to its outcome: what speaks against it, the guard's permit, and the run on a thread of its own.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
+use crossbeam_channel::{Sender, bounded};
 
 use super::action::{archive_log, delete_files, http, signal_process, top_processes};
 use super::executor::{self, Execution};
 use super::guard::{Permit, RefusalKind, Request};
+use super::healer::Healer;
 use super::outcome::{End, Limit, Outcome};
 use crate::clock::Moment;
 use crate::collect::{Exclusions, Units, process};
 use crate::config::Config;
 use crate::config::playbook::{Action, ActionKind, Verb};
 use crate::config::settings::{ProcessMatch, Settings};
-use crate::incident::Incident;
 use crate::incident::event::Prepared;
+use crate::incident::{Incident, RunningProcess};
 use crate::placeholder::{self, Values};
 use crate::threads;
 
@@ -42,10 +44,23 @@ pub(crate) struct Surroundings {
     pub(crate) exclusions: Exclusions,
     /// Where outcomes go.
     pub(crate) done: Sender<(String, Outcome)>,
+    /// Where it is said that an action is about to start.
+    pub(crate) starts: Sender<Start>,
+}
+
+/// An action that is about to start. It waits until its intent is on record.
+#[derive(Debug)]
+pub(crate) struct Start {
+    /// The incident.
+    pub(crate) id: String,
+    /// The process that waits; native actions have none.
+    pub(crate) process: Option<RunningProcess>,
+    /// Lets it go. Dropped, it never starts.
+    pub(crate) go: Sender<()>,
 }
 
 /// Decides about the action whose turn it is. The look at the host is short; nothing is started here.
-pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, units: &Units, dry_run: bool) -> (Prepared, Option<Job>) {
+pub(crate) fn prepare(healer: &Healer, incident: &Incident, index: usize, config: &Config, units: &Units) -> (Prepared, Option<Job>) {
     let action = &incident.playbook.actions[index];
     let values = incident.values();
     if !action.when.selects(|label| incident.target.label(label)) {
@@ -70,14 +85,40 @@ pub(crate) fn prepare(incident: &Incident, index: usize, config: &Config, units:
     }
     let argv = permit.as_ref().map_or_else(|| vec![action.kind.line(&values)], |permit| permit.argv().to_vec());
     let ask = action.requires_approval || incident.playbook.requires_approval || permit.as_ref().is_some_and(Permit::requires_approval);
-    if dry_run || incident.dry_run {
+    if healer.dry_run() || incident.dry_run {
         return (Prepared::WouldRun(argv), None);
     }
-    if ask {
-        return (Prepared::Ask(argv), None);
+    if let Some(reason) = healer.just_restarted(&incident.id, &argv, Moment::now()).filter(|_| runs(action, &values, &config.settings)) {
+        return (Prepared::Skipped(reason), None);
+    }
+    if ask && !incident.is_approved(index, &argv) {
+        return (Prepared::Ask(to_show(incident, index, argv, config, units)), None);
     }
     let timeout = permit.as_ref().and_then(Permit::timeout).map_or(action.timeout, |limit| limit.min(action.timeout));
-    (Prepared::Running(argv), Some(Job { kind: action.kind.clone(), permit, values, timeout }))
+    (Prepared::Running(argv, None), Some(Job { kind: action.kind.clone(), permit, values, timeout }))
+}
+
+/// What a human is shown: this action, and where the whole playbook needs a yes, all that follow and would be permitted now.
+fn to_show(incident: &Incident, index: usize, argv: Vec<String>, config: &Config, units: &Units) -> Vec<(usize, Vec<String>)> {
+    let mut shown = vec![(index, argv)];
+    if incident.playbook.requires_approval {
+        let values = incident.values();
+        let following = incident.playbook.actions.iter().enumerate().skip(index + 1);
+        shown.extend(following.filter_map(|(later, action)| {
+            let unit = unit_of(&action.kind, &values, config, units);
+            let permit = request(&action.kind, unit.as_deref()).map(|request| config.policy.review(&request, &values)).transpose().ok()?;
+            Some((later, permit.map_or_else(|| vec![action.kind.line(&values)], |permit| permit.argv().to_vec())))
+        }));
+    }
+    shown
+}
+
+/// Whether the process that a service action is about runs now; what is not watched is believed to.
+fn runs(action: &Action, values: &Values, settings: &Settings) -> bool {
+    let ActionKind::Service { service, .. } = &action.kind else { return false };
+    let name = placeholder::fill(service, values);
+    let entry = settings.watch.processes.iter().find(|entry| entry.name == name || entry.service.as_deref() == Some(&name));
+    entry.is_none_or(|entry| process::matches(entry).is_ok_and(|matches| !matches.is_empty()))
 }
 
 /// What the guard is asked about the action: what it was asked at load, but for the unit that was found meanwhile.
@@ -131,15 +172,54 @@ fn not_restartable(action: &Action, values: &Values, settings: &Settings) -> Opt
 pub(crate) fn start(job: Job, incident: &Incident, config: &Arc<Config>, surroundings: &Surroundings) {
     let (id, facts) = (incident.id.clone(), facts(&job.values));
     let (config, surroundings) = (Arc::clone(config), surroundings.clone());
-    let (done, failed_id) = (surroundings.done.clone(), id.clone());
+    let (done, starts, failed_id) = (surroundings.done.clone(), surroundings.starts.clone(), id.clone());
     let started = threads::try_spawn("heal:action", move || {
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, facts, &config, &surroundings)));
+        let own_id = id.clone();
+        let gate = Gate::new(&own_id, &surroundings, job.timeout);
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, facts, &config, &surroundings, &gate)));
+        // What could not even be started has its intent on record too: then its outcome has a place.
+        let passed = gate.pass(None);
         let broken = |_| Outcome::native(Err("autoheal failed inside; see its log".to_owned()), Duration::ZERO);
-        let _ = surroundings.done.send((id, outcome.unwrap_or_else(broken)));
+        let mut outcome = outcome.unwrap_or_else(broken);
+        if !passed {
+            outcome.end = End::Stopped;
+        }
+        let _ = surroundings.done.send((id, outcome));
     });
     if let Err(error) = started {
         let reason = format!("it could not be started: {error}");
+        let (go, _) = bounded(1);
+        let _ = starts.send(Start { id: failed_id.clone(), process: None, go });
         let _ = done.send((failed_id, Outcome::native(Err(reason), Duration::ZERO)));
+    }
+}
+
+/// Where an action waits for its intent to be on record, once.
+struct Gate<'a> {
+    id: &'a str,
+    starts: &'a Sender<Start>,
+    timeout: Duration,
+    passed: Cell<Option<bool>>,
+}
+
+impl<'a> Gate<'a> {
+    fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration) -> Self {
+        Self { id, starts: &surroundings.starts, timeout, passed: Cell::new(None) }
+    }
+
+    /// Whether the action may start.
+    fn pass(&self, pid: Option<i32>) -> bool {
+        if let Some(passed) = self.passed.get() {
+            return passed;
+        }
+        let (go, gone) = bounded(1);
+        let process = pid.and_then(|pid| {
+            let started = signal_process::started(u32::try_from(pid).ok()?)?;
+            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout })
+        });
+        let passed = self.starts.send(Start { id: self.id.to_owned(), process, go }).is_ok() && gone.recv().is_ok();
+        self.passed.set(Some(passed));
+        passed
     }
 }
 
@@ -154,7 +234,11 @@ fn facts(values: &Values) -> Vec<(String, String)> {
     values.iter().filter_map(named).collect()
 }
 
-fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &Surroundings) -> Outcome {
+fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &Surroundings, gate: &Gate<'_>) -> Outcome {
+    let program = matches!(job.kind, ActionKind::Shell { .. } | ActionKind::Service { .. });
+    if !program && !gate.pass(None) {
+        return Outcome { end: End::Stopped, ..Outcome::native(Ok(String::new()), Duration::ZERO) };
+    }
     let begin = Moment::now();
     let limit = Limit { deadline: begin.after(job.timeout), stop: Arc::clone(&surroundings.stop) };
     let native = |result: Result<String, String>| {
@@ -174,7 +258,8 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
             let execution = Execution { helper, command_path, facts, timeout: job.timeout };
             let mut excluded = None;
             executor::run(permit, &execution, &limit, |pid| {
-                excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid))
+                excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid));
+                gate.pass(Some(pid))
             })
         }
         (ActionKind::Http { headers, body, expect_status, .. }, Some(_)) => {

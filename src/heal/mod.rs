@@ -2,9 +2,12 @@
 
 pub mod healer;
 mod budget;
-mod cooldown;
+pub mod silence;
+pub mod track;
 pub mod worker;
+pub mod command;
 mod job;
+mod adopt;
 pub mod outcome;
 
 pub mod guard;

@@ -1,18 +1,20 @@
 //! What became of each action of an incident.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use crate::clock::Moment;
 use crate::config::playbook::Action;
 use crate::heal::outcome::{End, Outcome};
 use crate::placeholder::{self, Values};
 
 /// One action's record.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionRecord {
     /// The `type` in the playbook.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// For people.
     pub description: String,
     /// The command or the line that it stands for, with placeholders filled where they are known.
@@ -25,10 +27,27 @@ pub struct ActionRecord {
     pub reason: Option<String>,
     /// How it ended, if it ran.
     pub outcome: Option<Outcome>,
+    /// When it started.
+    pub started: Option<Moment>,
+    /// The process that runs, or ran, for it.
+    pub process: Option<RunningProcess>,
+}
+
+/// A process, told from every other one of this and all earlier lives of the machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningProcess {
+    /// Its number.
+    pub pid: i32,
+    /// When it started, in the kernel's ticks since the machine's start.
+    pub started: u64,
+    /// The machine's life (`boot_id`).
+    pub boot: String,
+    /// The action's limit counts from its start.
+    pub timeout: Duration,
 }
 
 /// What became of an action.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionStatus {
     /// It did what it should.
@@ -47,15 +66,27 @@ pub enum ActionStatus {
     Denied,
     /// It runs now.
     Running,
+    /// The agent ended while it ran; what it did is not known.
+    Interrupted,
 }
 
 impl ActionRecord {
     /// The record of an action that has not had its turn.
     #[must_use]
     pub fn new(action: &Action, values: &Values) -> Self {
-        let (kind, description) = (action.kind.name(), placeholder::fill(&action.description, values));
+        let (kind, description) = (Cow::Borrowed(action.kind.name()), placeholder::fill(&action.description, values));
         let command = action.kind.line(values);
-        Self { kind, description, command, argv: Vec::new(), status: ActionStatus::NotRun, reason: None, outcome: None }
+        Self {
+            kind,
+            description,
+            command,
+            argv: Vec::new(),
+            status: ActionStatus::NotRun,
+            reason: None,
+            outcome: None,
+            started: None,
+            process: None,
+        }
     }
 
     /// Whether it ran to its end and did what it should.
@@ -64,9 +95,16 @@ impl ActionRecord {
         self.status == ActionStatus::Success
     }
 
+    /// The manager said that it knows no such service: systemctl(1) exits with 5 (LSB: "program is not installed").
+    #[must_use]
+    pub fn is_unknown_service(&self) -> bool {
+        let asked = self.argv.first().is_some_and(|program| program.ends_with("systemctl"));
+        asked && self.kind.starts_with("service_") && self.outcome.as_ref().is_some_and(|outcome| outcome.end == End::Exited(5))
+    }
+
     /// Records the words that run, or would. A service shows with them what stands behind its name (contract D6).
     pub(super) fn decided(&mut self, status: ActionStatus, argv: Vec<String>) {
-        if self.kind.starts_with("service_") {
+        if self.kind.starts_with("service_") && self.argv.is_empty() {
             let words: Vec<&str> = argv.iter().map(String::as_str).collect();
             if let Some((program, rest)) = words.split_first() {
                 let name = program.rsplit('/').next().unwrap_or(program);

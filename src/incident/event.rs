@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use crate::heal::outcome::Outcome;
+use crate::incident::evidence::Evidence;
+use crate::incident::{Answer, RunningProcess};
 use crate::sample::Sample;
 
 /// What happens to an incident.
@@ -16,10 +18,16 @@ pub enum Event<'a> {
     Prepared(Prepared),
     /// The action ended.
     Finished(Outcome),
-    /// The action ended, and the agent stops: nothing follows.
-    Stopped(Outcome),
-    /// The agent stops.
-    AgentStops,
+    /// What was seen before the cure.
+    Evidence(Evidence),
+    /// A human answered the question.
+    Answered(Answer),
+    /// A silence covers it: why, and by whom.
+    Silenced(String),
+    /// Its target is not there any more.
+    Gone,
+    /// An action of an earlier life of the agent, which was still running, is over; nobody knows how it ended.
+    OutcomeUnknown(String),
     /// Time has passed.
     Tick,
     /// Another incident's action ended since the last look: look again before the first action.
@@ -37,16 +45,16 @@ pub enum Event<'a> {
 /// What becomes of an action whose turn has come.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Prepared {
-    /// It runs now.
-    Running(Vec<String>),
+    /// It runs now: the words, and the process that waits for the intent to be on record.
+    Running(Vec<String>, Option<RunningProcess>),
     /// It would run, but nothing is executed.
     WouldRun(Vec<String>),
     /// There is no need for it.
     Skipped(String),
     /// The guard refuses it, or what it needs is not there.
     Refused(String),
-    /// A human must say yes to exactly this.
-    Ask(Vec<String>),
+    /// A human must say yes to exactly these: which action, and its words.
+    Ask(Vec<(usize, Vec<String>)>),
 }
 
 /// What must be done after a step.
@@ -54,6 +62,8 @@ pub enum Prepared {
 pub enum Effect {
     /// Measure [`Incident::wants`](super::Incident::wants) afresh and come back with [`Event::Measured`].
     Measure,
+    /// Look at the host around the target and come back with [`Event::Evidence`].
+    Gather,
     /// Tell people.
     Tell(Notice),
     /// It is over.
@@ -69,6 +79,8 @@ pub enum Notice {
     Escalated,
     /// It was repaired.
     Resolved,
+    /// What people were told of is over.
+    Recovered,
     /// The host has had its actions of this hour; everything waits.
     OverBudget,
 }

@@ -1,21 +1,28 @@
 //! An incident: one occurrence of a firing condition on a target, from open to closed. Here is what it is; how it
 //! moves is in [`step`]. Pure: no input or output, no thread, no clock.
 
+mod act;
 mod action;
+mod approval;
 pub mod event;
+pub mod evidence;
 pub mod id;
 mod query;
+pub mod resume;
 mod step;
 mod verify;
 pub mod view;
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-pub use action::{ActionRecord, ActionStatus};
+pub use action::{ActionRecord, ActionStatus, RunningProcess};
+pub use approval::{Answer, Approval, ApprovalState};
+use evidence::Evidence;
 use step::Phase;
 
 use crate::clock::Moment;
@@ -23,7 +30,7 @@ use crate::config::playbook::Playbook;
 use crate::sample::{Labels, Sample, Target, Value};
 
 /// One incident and everything that is known about it. The report and the JSON are views of this.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Incident {
     /// Eight characters, unique on this host.
     pub id: String,
@@ -63,11 +70,27 @@ pub struct Incident {
     pub acted: bool,
     /// A question that was asked.
     pub approval: Option<Approval>,
+    /// What was seen before the first action, the first look first.
+    pub evidence: Vec<Evidence>,
+    /// Of two that fired at once, which was first.
+    sequence: u64,
+    /// Evidence was asked for; nobody waits for it longer than this.
+    evidence_due: Option<Moment>,
+    /// Which heal of the target since it was last stable this is; the first is 1.
+    pub attempt: u32,
+    /// The breaker was open: this is the one attempt that it allows after a while, and nobody is told when it fails.
+    pub retry: bool,
+    /// People were told of this trouble before, and have not been told that it ended.
+    pub paged: bool,
+    /// The agent ended in the middle of it.
+    pub interrupted: bool,
+    /// Its target went away while an action ran.
+    gone: bool,
     phase: Phase,
 }
 
 /// Where an incident stands: the same words everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Its condition is measured again before anything is done.
@@ -139,7 +162,7 @@ impl fmt::Display for Status {
 }
 
 /// What made it fire.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trigger {
     /// `disk_usage > 90 (was 96.2)`
     pub text: String,
@@ -152,7 +175,7 @@ pub struct Trigger {
 }
 
 /// Who opened an incident.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Source {
     /// A condition fired.
@@ -162,7 +185,7 @@ pub enum Source {
 }
 
 /// How the proof went.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Verification {
     /// `resolved`, `failed` or `not_run`.
     pub outcome: Proof,
@@ -177,7 +200,7 @@ pub struct Verification {
 }
 
 /// The result of a verification.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Proof {
     /// The target is well.
@@ -189,34 +212,13 @@ pub enum Proof {
     NotRun,
 }
 
-/// A question to a human.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Approval {
-    /// Where it stands.
-    pub state: ApprovalState,
-    /// When the last word was said.
-    pub at: Moment,
-    /// Until when an answer counts.
-    pub deadline: Moment,
-}
-
-/// Where a question stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ApprovalState {
-    /// Nobody has answered yet.
-    Asked,
-    /// Nobody answered in time: that is no.
-    Expired,
-}
-
 /// One line of the timeline.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
     /// When.
     pub at: Moment,
     /// A word for machines: `action_failed`.
-    pub event: &'static str,
+    pub event: Cow<'static, str>,
     /// A sentence for people; may hold text from outside.
     pub text: String,
 }
@@ -240,8 +242,27 @@ pub struct Opening {
     pub force: bool,
 }
 
+/// What the healer knows of an incident's target when it opens one.
+#[derive(Clone, Debug, Default)]
+pub struct Admission {
+    /// The incident's id.
+    pub id: String,
+    /// This host's name.
+    pub host: String,
+    /// The settings, or the command line, say dry run.
+    pub dry_run: bool,
+    /// See [`Incident::attempt`].
+    pub attempt: u32,
+    /// See [`Incident::retry`].
+    pub retry: bool,
+    /// See [`Incident::paged`].
+    pub paged: bool,
+    /// How many were opened before it.
+    pub sequence: u64,
+}
+
 /// Playbook and identity: at most one open incident each.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DedupKey {
     /// The playbook's id.
     pub playbook: String,
@@ -284,6 +305,6 @@ impl Incident {
     }
 
     fn note(&mut self, now: Moment, event: &'static str, text: impl Into<String>) {
-        self.timeline.push(Entry { at: now, event, text: text.into() });
+        self.timeline.push(Entry { at: now, event: Cow::Borrowed(event), text: text.into() });
     }
 }

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Incident;
 use super::step::Phase;
+use super::{Incident, Status};
 use crate::clock::Moment;
 use crate::config::playbook::Severity;
 use crate::placeholder::Values;
@@ -14,7 +14,10 @@ impl Incident {
     #[must_use]
     pub fn deadline(&self) -> Option<Moment> {
         match self.phase {
-            Phase::RecheckWait { until, .. } | Phase::Asking { until, .. } | Phase::VerifyWait { until, .. } => Some(until),
+            Phase::RecheckWait { until, .. }
+            | Phase::Gathering { until, .. }
+            | Phase::Asking { until, .. }
+            | Phase::VerifyWait { until, .. } => Some(until),
             _ => None,
         }
     }
@@ -33,14 +36,27 @@ impl Incident {
 
     /// Who goes first: severity, then age.
     #[must_use]
-    pub fn urgency(&self) -> (Severity, Duration) {
-        (self.playbook.severity, self.detected.running)
+    pub fn urgency(&self) -> (Severity, Duration, u64) {
+        (self.playbook.severity, self.detected.running, self.sequence)
     }
 
     /// The action that has its turn.
     #[must_use]
     pub fn acting(&self) -> Option<usize> {
-        if let Phase::Acting { index } = self.phase { Some(index) } else { None }
+        if let Phase::Acting { index } | Phase::Adopted { index, .. } = self.phase { Some(index) } else { None }
+    }
+
+    /// An action of an earlier life of the agent that is waited for, and until when it may run.
+    #[must_use]
+    pub fn adopted(&self) -> Option<(usize, Moment)> {
+        if let Phase::Adopted { index, until } = self.phase { Some((index, until)) } else { None }
+    }
+
+    /// Whether its end opens the breaker of its target.
+    #[must_use]
+    pub fn opens_breaker(&self) -> bool {
+        let failed = self.status == Status::Escalated && !self.interrupted && !self.actions.is_empty();
+        self.status == Status::Exhausted || failed && self.is_hopeless()
     }
 
     /// What must be measured afresh for the look that was asked for.

@@ -2,12 +2,17 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::clock::Moment;
 use crate::config::playbook::{Action, Playbook, Strategy};
 use crate::sample::{Labels, Sample};
 
+/// A machine that slept for less has not slept.
+const SLEPT: Duration = Duration::from_secs(1);
+
 /// A verification that goes on: of one rung of a ladder, or of all actions.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Looks {
     /// Looks that were taken.
     taken: u32,
@@ -59,6 +64,8 @@ impl Looks {
     pub(super) fn taken(&mut self, state: Option<bool>, now: Moment) -> Next {
         self.taken += 1;
         if state == Some(true) {
+            // A sleep of the machine is no proof of anything: the time begins again.
+            self.true_since.take_if(|since| now.slept_since(*since) >= SLEPT);
             let since = *self.true_since.get_or_insert(now);
             let left = self.hold.saturating_sub(now.since(since));
             if left.is_zero() {

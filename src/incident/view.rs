@@ -49,13 +49,14 @@ pub struct IncidentView {
     actions: Vec<ActionView>,
     verification: VerificationView,
     approval: Option<ApprovalView>,
+    evidence: Vec<super::evidence::Evidence>,
     timeline: Vec<EntryView>,
 }
 
 #[derive(Clone, Debug, Serialize)]
 struct ActionView {
     index: usize,
-    r#type: &'static str,
+    r#type: String,
     description: String,
     command: String,
     argv: Vec<String>,
@@ -93,7 +94,7 @@ struct ApprovalView {
 pub struct EntryView {
     #[serde(serialize_with = "json::millis")]
     at: Timestamp,
-    event: &'static str,
+    event: String,
     text: String,
 }
 
@@ -114,10 +115,10 @@ impl Incident {
             ended_at: self.ended.map(|ended| ended.wall),
             time_to_detect_seconds: self.time_to_detect().as_secs_f64(),
             time_to_recover_seconds: self.time_to_end().filter(|_| recovered),
-            interrupted: false,
+            interrupted: self.interrupted,
             relapsed: false,
             dry_run: self.dry_run,
-            attempt: 1,
+            attempt: self.attempt,
             source: self.source,
             report: report.map(|path| path.display().to_string()),
         }
@@ -139,11 +140,12 @@ impl Incident {
             },
             approval: self.approval.as_ref().map(|approval| ApprovalView {
                 state: approval.state,
-                by: None,
-                from: None,
+                by: approval.by.clone(),
+                from: approval.from.clone(),
                 at: approval.at.wall,
                 deadline: approval.deadline.wall,
             }),
+            evidence: self.evidence.clone(),
             timeline: self.timeline.iter().map(super::Entry::view).collect(),
         }
     }
@@ -153,7 +155,7 @@ impl super::Entry {
     /// The entry as JSON.
     #[must_use]
     pub fn view(&self) -> EntryView {
-        EntryView { at: self.at.wall, event: self.event, text: self.text.clone() }
+        EntryView { at: self.at.wall, event: self.event.to_string(), text: self.text.clone() }
     }
 }
 
@@ -162,7 +164,7 @@ impl ActionRecord {
         let end = self.outcome.as_ref().map(|outcome| &outcome.end);
         ActionView {
             index,
-            r#type: self.kind,
+            r#type: self.kind.to_string(),
             description: self.description.clone(),
             command: self.command.clone(),
             argv: self.argv.clone(),

@@ -1,7 +1,14 @@
-//! What is written down: reports, and how times and foreign text look in them.
+//! What is written down: reports, the history, and how times and foreign text look in them.
 
+mod backlog;
+mod ballast;
 pub mod escape;
+pub mod history;
 pub mod json;
+mod message;
 pub mod notice;
+pub mod recorder;
 pub mod report;
+pub mod row;
+pub mod saved;
 pub mod store;

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::incident::event::Notice;
-use crate::incident::{ActionStatus, Incident};
+use crate::incident::{ActionStatus, DedupKey, Incident};
 
 /// The message, on one line; text from outside is not yet escaped.
 #[must_use]
@@ -27,8 +27,15 @@ pub fn text(kind: Notice, incident: &Incident, report: &Path) -> String {
             incident.id,
             report.display()
         ),
+        Notice::Recovered => recovered(&what, &incident.id, &incident.host),
         Notice::Escalated => escalation(incident, report),
     }
+}
+
+/// That what people were told of is over.
+#[must_use]
+pub fn recovered(what: &DedupKey, incident: &str, host: &str) -> String {
+    format!("recovered: {what} on {host} is well again (incident={incident})")
 }
 
 /// That autoheal failed, at what, how urgent it is, what was tried, and where to read on.

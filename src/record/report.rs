@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::escape;
 use super::json::{to_the_millisecond, to_the_second};
 use crate::clock::in_words;
+use crate::incident::evidence::Evidence;
 use crate::incident::{ActionRecord, ActionStatus, Incident, Proof, Status};
 use crate::sample::{Labels, Sample, Value};
 
@@ -18,6 +19,7 @@ pub fn render(incident: &Incident) -> String {
     let mut out = String::with_capacity(4096);
     head(&mut out, incident);
     let _ = write!(out, "\n## Initial State\n{}", json_block(&state(&incident.target.labels(), &incident.initial)));
+    evidence(&mut out, incident);
     out.push_str("\n## Actions Taken\n");
     if incident.actions.is_empty() {
         out.push_str("\nNo action is configured.\n");
@@ -65,6 +67,27 @@ fn head(out: &mut String, incident: &Incident) {
     );
 }
 
+/// What was seen before the first action.
+fn evidence(out: &mut String, incident: &Incident) {
+    let seen: Vec<&Evidence> =
+        incident.evidence.iter().filter(|evidence| !evidence.sections.is_empty() || !evidence.hints.is_empty()).collect();
+    for (number, evidence) in seen.iter().enumerate() {
+        out.push_str(if number == 0 { "\n## Evidence\n" } else { "\n## Evidence before the first action\n" });
+        for hint in &evidence.hints {
+            let _ = writeln!(out, "- **{}**", escape::markdown(hint));
+        }
+        for section in &evidence.sections {
+            let _ = write!(out, "\n### {}\n", escape::markdown(&section.title));
+            if !section.lines.is_empty() {
+                out.push_str(&escape::fenced("", &cut(&section.lines.join("\n"))));
+            }
+            if let Some(note) = &section.note {
+                let _ = writeln!(out, "({})", escape::markdown(note));
+            }
+        }
+    }
+}
+
 fn action_section(out: &mut String, action: &ActionRecord) {
     let status = match action.status {
         ActionStatus::Success => format!("✅ Success ({})", escape::markdown(&action.end_in_words())),
@@ -75,6 +98,7 @@ fn action_section(out: &mut String, action: &ActionRecord) {
         ActionStatus::Denied => format!("🚫 Denied ({})", reason(action)),
         ActionStatus::DryRun => "📝 [dry run] would execute".to_owned(),
         ActionStatus::Running => "🔄 Running".to_owned(),
+        ActionStatus::Interrupted => "⚠️ Interrupted (no outcome recorded)".to_owned(),
     };
     let _ = write!(
         out,

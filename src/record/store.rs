@@ -6,17 +6,18 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::report;
 use crate::incident::Incident;
 
-/// How many reports wait in memory while there is no room for them; the oldest gives way.
+/// How many reports wait in memory while there is no room for them, and how many bytes; the oldest gives way.
 const WAITING: usize = 1000;
+const WAITING_BYTES: usize = 16 * 1024 * 1024;
 
 /// Writes reports, and keeps those that could not be written until they can.
 #[derive(Debug)]
 pub struct Reports {
     dir: PathBuf,
     waiting: VecDeque<(PathBuf, String)>,
+    dropped: u64,
 }
 
 impl Reports {
@@ -26,20 +27,18 @@ impl Reports {
     /// When it cannot be created.
     pub fn new(dir: &Path) -> io::Result<Self> {
         DirBuilder::new().recursive(true).mode(0o750).create(dir)?;
-        Ok(Self { dir: dir.canonicalize()?, waiting: VecDeque::new() })
+        Ok(Self { dir: dir.canonicalize()?, waiting: VecDeque::new(), dropped: 0 })
     }
 
-    /// The file of an incident: its name never changes.
+    /// The directory that they lie in.
     #[must_use]
-    pub fn path(&self, incident: &Incident) -> PathBuf {
-        let date = incident.detected.wall.strftime("%Y-%m-%d");
-        self.dir.join(format!("{date}-{}.md", incident.id))
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
-    /// Writes the report as it stands now. If there is no room it waits, and a heal never does.
-    pub fn write(&mut self, incident: &Incident) {
-        let path = self.path(incident);
-        if let Some(error) = self.put(&path, report::render(incident)) {
+    /// Writes a report as it stands now. If there is no room it waits, and a heal never does.
+    pub fn write_text(&mut self, path: &Path, text: String) {
+        if let Some(error) = self.put(path, text) {
             log::warn!("report={} waits in memory, with all that follow, until there is room: {error}", path.display());
         }
     }
@@ -53,15 +52,16 @@ impl Reports {
             return None;
         };
         self.waiting.push_back((path.to_owned(), text));
-        if self.waiting.len() > WAITING {
+        while self.waiting.len() > WAITING || (self.waiting_bytes() > WAITING_BYTES && self.waiting.len() > 1) {
             self.waiting.pop_front();
+            self.dropped += 1;
         }
         (!was_behind).then_some(error)
     }
 
     fn say_when_written(&self, was_behind: bool) {
         if was_behind && !self.is_behind() {
-            log::info!("reports that waited in memory are written");
+            log::info!("reports that waited in memory are written dropped={}", self.dropped);
         }
     }
 
@@ -69,6 +69,22 @@ impl Reports {
     #[must_use]
     pub fn is_behind(&self) -> bool {
         !self.waiting.is_empty()
+    }
+
+    /// How many reports wait for room.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How many reports gave way to newer ones while they waited.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
+    }
+
+    fn waiting_bytes(&self) -> usize {
+        self.waiting.iter().map(|(_, text)| text.len()).sum()
     }
 
     /// Tries again to write what waits.
@@ -81,6 +97,13 @@ impl Reports {
             self.say_when_written(true);
         }
     }
+}
+
+/// The file of an incident: its name never changes.
+#[must_use]
+pub fn report_path(dir: &Path, incident: &Incident) -> PathBuf {
+    let date = incident.detected.wall.strftime("%Y-%m-%d");
+    dir.join(format!("{date}-{}.md", incident.id))
 }
 
 /// Writes beside the file, then takes its place.

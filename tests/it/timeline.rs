@@ -14,12 +14,14 @@ use std::time::Duration;
 
 use autoheal::clock::Moment;
 use autoheal::config;
+use autoheal::config::playbook::Playbook;
 use autoheal::detect::Edge;
 use autoheal::detect::detector::Detector;
 use autoheal::heal::healer::{Effect, Healer, Input};
 use autoheal::heal::outcome::{End, Outcome};
 use autoheal::incident::Incident;
 use autoheal::incident::event::Prepared;
+use autoheal::incident::evidence::Evidence;
 use autoheal::incident::id::Ids;
 use autoheal::metric;
 use autoheal::record::report::render;
@@ -62,6 +64,19 @@ struct Change {
     /// The settings' dry run from then on.
     #[serde(default)]
     dry_run: Option<bool>,
+    /// A human says yes or no to the question of this key (`disk (mount=/a)`).
+    #[serde(default)]
+    approve: Option<String>,
+    #[serde(default)]
+    deny: Option<String>,
+    /// A human silences everything for so many seconds, or resets a playbook.
+    #[serde(default)]
+    silence_seconds: Option<f64>,
+    #[serde(default)]
+    reset: Option<String>,
+    /// The agent is killed and starts again. What it had written down is all that is left.
+    #[serde(default)]
+    restart: bool,
 }
 
 #[derive(Clone, Deserialize, Default)]
@@ -114,6 +129,10 @@ enum Due {
     Finish(String, Outcome, BTreeMap<String, serde_json::Value>),
 }
 
+#[path = "timeline_people.rs"]
+mod people;
+use people::Written;
+
 struct Simulation {
     timeline: Timeline,
     detector: Detector,
@@ -125,6 +144,8 @@ struct Simulation {
     trace: Vec<String>,
     inputs: VecDeque<Input>,
     last: Option<Incident>,
+    playbooks: HashMap<String, Arc<Playbook>>,
+    written: Written,
     now: f64,
 }
 
@@ -145,6 +166,8 @@ impl Simulation {
             trace: Vec::new(),
             inputs: VecDeque::new(),
             last: None,
+            playbooks: HashMap::new(),
+            written: Written::default(),
             now: 0.0,
             timeline,
         };
@@ -167,7 +190,8 @@ impl Simulation {
         let config = config.unwrap_or_else(|problems| panic!("{}: {problems:#?}", self.timeline.about));
         let edges = self.detector.watch(&config.playbooks, self.moment());
         self.edges(edges);
-        let playbooks = config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect();
+        let playbooks: HashMap<_, _> = config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect();
+        self.playbooks.clone_from(&playbooks);
         let max_actions_per_hour = config.settings.max_actions_per_hour;
         self.heal(Input::Configured { playbooks, dry_run, max_actions_per_hour });
     }
@@ -201,6 +225,10 @@ impl Simulation {
                     if playbooks.is_some() || dry_run.is_some() {
                         let playbooks = playbooks.unwrap_or_else(|| self.timeline.playbooks.clone());
                         self.put_in_force(&playbooks, dry_run.unwrap_or(self.healer.dry_run()));
+                    }
+                    self.people(index);
+                    if self.timeline.world[index].restart {
+                        self.restart();
                     }
                 }
                 Due::Sample => {
@@ -246,6 +274,8 @@ impl Simulation {
             match &edge {
                 Edge::Fired(opening) => self.note(format!("{} FIRED", opening.key())),
                 Edge::Cleared(key) => self.note(format!("{key} CLEARED")),
+                Edge::Unknown(key) => self.note(format!("{key} UNKNOWN")),
+                Edge::Gone(key) => self.note(format!("{key} GONE")),
             }
             self.heal(Input::Edge(edge));
         }
@@ -269,8 +299,11 @@ impl Simulation {
     }
 
     fn handle(&mut self, input: Input) {
-        let now = self.moment();
-        let effects = self.healer.handle(input, now);
+        let effects = self.healer.handle(input, self.moment());
+        self.carry_out(effects);
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Measure { token, wants } => {
@@ -278,17 +311,21 @@ impl Simulation {
                     let samples = self.samples().into_iter().filter(wanted).collect();
                     self.heal(Input::Measured { token, samples });
                 }
+                Effect::Gather { id } => self.heal(Input::Evidence { id, evidence: Evidence::default() }),
                 Effect::Prepare { id, index } => self.prepare(id, index),
+                Effect::Adopt { .. } => panic!("nothing runs over a restart here"),
                 Effect::Tell(notice, incident) => self.note(format!("{} TELL {notice:?}", incident.key())),
+                Effect::Recovered(key, _) => self.note(format!("{key} TELL Recovered")),
                 Effect::Changed(incident) => self.changed(&incident),
-                Effect::Ended(key) => self.detector.rearm(&key, now),
+                Effect::Save(fact) => self.written.fact(*fact, self.moment()),
+                Effect::Ended(key) | Effect::Watch(key) => self.detector.rearm(&key, self.moment()),
             }
         }
-        assert!(self.healer.live().iter().filter(|incident| incident.acting().is_some()).count() <= 1, "two actions at once");
+        assert!(self.healer.live().filter(|incident| incident.acting().is_some()).count() <= 1, "two actions at once");
     }
 
     fn prepare(&mut self, id: String, index: usize) {
-        let Some(incident) = self.healer.incident(&id) else { return };
+        let Some(incident) = self.healer.incident(&id).cloned() else { return };
         let (command, dry_run) = (incident.actions[index].command.clone(), incident.dry_run || self.healer.dry_run());
         let count = self.scripts.entry(command.clone()).or_insert(0);
         let scripts = self.timeline.outcomes.get(&command).cloned().unwrap_or_default();
@@ -298,12 +335,12 @@ impl Simulation {
             (Some(reason), _) => Prepared::Skipped(reason.clone()),
             (_, Some(reason)) => Prepared::Refused(reason.clone()),
             _ if dry_run => Prepared::WouldRun(vec![command]),
-            _ if script.ask => Prepared::Ask(vec![command]),
+            _ if script.ask && !incident.is_approved(index, std::slice::from_ref(&command)) => Prepared::Ask(vec![(index, vec![command])]),
             _ => {
                 let duration = Duration::from_secs_f64(script.takes);
                 let outcome = Outcome { end: End::Exited(script.exit), duration, output: script.output.clone(), output_truncated: false };
                 self.agenda.push((self.now + script.takes, Due::Finish(id.clone(), outcome, script.set.clone())));
-                Prepared::Running(vec![command])
+                Prepared::Running(vec![command], None)
             }
         };
         self.heal(Input::Prepared { id, prepared });
@@ -311,6 +348,7 @@ impl Simulation {
 
     fn changed(&mut self, incident: &Incident) {
         self.last = Some(incident.clone());
+        self.written.incident(incident);
         let from = self.seen.insert(incident.id.clone(), incident.timeline.len()).unwrap_or(0);
         for entry in incident.timeline.iter().skip(from) {
             self.note(format!("{} {}: {}", incident.key(), entry.event, entry.text));

@@ -93,6 +93,14 @@ pub fn started(pid: u32) -> Option<u64> {
     platform::started(pid)
 }
 
+/// Whether the process has ended and only waits for its parent to notice. Where that cannot be told it has not.
+#[must_use]
+pub fn is_zombie(pid: u32) -> bool {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let end = stat.iter().rposition(|byte| *byte == b')');
+    end.and_then(|end| stat.get(end + 2)).is_some_and(|state| *state == b'Z')
+}
+
 use platform::Process;
 
 #[cfg(target_os = "linux")]

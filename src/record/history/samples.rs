@@ -1,0 +1,148 @@
+//! Samples become one row a minute for each series, and with age one for each quarter of an hour.
+
+use std::collections::BTreeMap;
+use std::mem;
+
+use rusqlite::{Connection, params};
+
+use super::{History, WriteError};
+use crate::sample::{Labels, Sample, Value};
+
+/// What a row stands for at first.
+pub(crate) const MINUTE: i64 = 60_000;
+/// What an old row stands for.
+pub(super) const QUARTER: i64 = 15 * MINUTE;
+/// A series that is silent for so long has no target any more.
+const GONE: i64 = 60 * MINUTE;
+
+pub(super) const SERIES: &str = "INSERT INTO series (metric, labels) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+pub(super) const SAMPLE: &str = "INSERT OR REPLACE INTO samples (series, at, span, last, min, max, text) \
+    SELECT id, ?3, ?4, ?5, ?6, ?7, ?8 FROM series WHERE metric = ?1 AND labels = ?2";
+/// The last value of a quarter is that of the row that ends last in it.
+const FOLD: &str = "INSERT OR REPLACE INTO samples (series, at, span, last, min, max, text) \
+    SELECT DISTINCT series, at / ?3 * ?3, ?3, last_value(last) OVER quarter, min(min) OVER quarter, max(max) OVER quarter, \
+    last_value(text) OVER quarter FROM samples WHERE series = ?1 AND at < ?2 AND span < ?3 \
+    WINDOW quarter AS (PARTITION BY at / ?3 ORDER BY at + span, at ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)";
+const FORGET_FOLDED: &str = "DELETE FROM samples WHERE series = ?1 AND at < ?2 AND span < ?3";
+
+/// What a metric of one target was in a span of time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SampleRow {
+    /// The metric's name.
+    pub metric: &'static str,
+    /// The target's identity.
+    pub labels: Labels,
+    /// The beginning, in milliseconds since the epoch.
+    pub at: i64,
+    /// For how many milliseconds it stands; 0 for the moment in which a word changed.
+    pub span: i64,
+    /// The last value, if it was a number.
+    pub last: Option<f64>,
+    /// The smallest number.
+    pub min: Option<f64>,
+    /// The largest number.
+    pub max: Option<f64>,
+    /// The last value, if it was a word or infinite.
+    pub text: Option<String>,
+}
+
+/// Gathers samples into rows. Unknown values are no part of them.
+#[derive(Debug, Default)]
+pub struct Aggregator {
+    series: BTreeMap<(&'static str, Labels), Minute>,
+    ended: Vec<SampleRow>,
+}
+
+/// The minute of one series that goes on.
+#[derive(Debug)]
+struct Minute {
+    /// Its beginning; the row is there until the minute ends.
+    at: i64,
+    row: Option<SampleRow>,
+    /// The last word, which a later one is compared with.
+    text: Option<String>,
+}
+
+impl Aggregator {
+    /// Takes in what was measured.
+    pub fn feed(&mut self, samples: &[Sample]) {
+        for sample in samples {
+            let Some(value) = &sample.value else { continue };
+            let (number, text) = match value {
+                Value::Number(number) => (Some(*number), None),
+                Value::Infinite | Value::Text(_) => (None, Some(value.to_string())),
+            };
+            self.add(sample, number, text);
+        }
+    }
+
+    fn add(&mut self, sample: &Sample, number: Option<f64>, text: Option<String>) {
+        let at = sample.at.wall.as_millisecond();
+        let minute = at.div_euclid(MINUTE) * MINUTE;
+        let (metric, labels) = (sample.metric.name, sample.target.identity.clone());
+        let row =
+            |at, span| SampleRow { metric, labels: labels.clone(), at, span, last: number, min: number, max: number, text: text.clone() };
+        let Some(current) = self.series.get_mut(&(metric, labels.clone())) else {
+            let first = Minute { at: minute, row: Some(row(minute, MINUTE)), text: text.clone() };
+            self.series.insert((metric, labels.clone()), first);
+            return;
+        };
+        if current.text != text {
+            self.ended.push(row(at, 0));
+            current.text.clone_from(&text);
+        }
+        if current.at != minute {
+            self.ended.extend(current.row.take());
+            current.at = minute;
+        }
+        let sum = current.row.get_or_insert_with(|| row(minute, MINUTE));
+        sum.last = number;
+        sum.min = [sum.min, number].into_iter().flatten().reduce(f64::min);
+        sum.max = [sum.max, number].into_iter().flatten().reduce(f64::max);
+        sum.text = text;
+    }
+
+    /// The rows of all minutes that are over at `now` (milliseconds since the epoch).
+    pub fn take_ended(&mut self, now: i64) -> Vec<SampleRow> {
+        for minute in self.series.values_mut().filter(|minute| minute.at + MINUTE <= now) {
+            self.ended.extend(minute.row.take());
+        }
+        self.series.retain(|_, minute| minute.row.is_some() || minute.at + GONE > now);
+        mem::take(&mut self.ended)
+    }
+
+    /// All rows, because no sample will follow.
+    pub fn take_all(&mut self) -> Vec<SampleRow> {
+        self.take_ended(i64::MAX)
+    }
+}
+
+impl History {
+    /// Writes all rows or none.
+    ///
+    /// # Errors
+    /// When nothing was written; the error says what may help.
+    pub fn write_samples(&mut self, rows: &[SampleRow]) -> Result<(), WriteError> {
+        self.transaction(|transaction| {
+            let (mut series, mut sample) = (transaction.prepare(SERIES)?, transaction.prepare(SAMPLE)?);
+            for row in rows {
+                let labels = serde_json::to_string(&row.labels).unwrap_or_default();
+                series.execute(params![row.metric, labels])?;
+                sample.execute(params![row.metric, labels, row.at, row.span, row.last, row.min, row.max, row.text])?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Folds the rows of a series that are older than `before` into quarters of an hour.
+pub(super) fn fold(connection: &Connection, series: i64, before: i64) -> rusqlite::Result<()> {
+    let whole_quarters = before.div_euclid(QUARTER) * QUARTER;
+    connection.execute(FOLD, params![series, whole_quarters, QUARTER])?;
+    connection.execute(FORGET_FOLDED, params![series, whole_quarters, QUARTER])?;
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "samples_tests.rs"]
+mod tests;
