@@ -1,0 +1,3 @@
+//! The history of incidents.
+
+pub mod read;
