@@ -29,6 +29,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// Wrong usage.
     pub const USAGE: u8 = 2;
+    /// No agent is running where one is needed.
+    pub const NO_AGENT: u8 = 3;
     /// Refused: rate limited, silenced, not permitted.
     pub const REFUSED: u8 = 4;
 }
