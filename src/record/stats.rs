@@ -259,7 +259,7 @@ mod tests {
         ] {
             let stats = Stats::of(std::slice::from_ref(&row), None);
             assert_eq!((stats.heals, stats.held), (heals, held_heals), "{row:?}");
-            assert_eq!(stats.success_rate, (heals > 0).then(|| if held_heals > 0 { 1.0 } else { 0.0 }), "{row:?}");
+            assert_eq!(stats.success_rate, (heals > 0).then_some(if held_heals > 0 { 1.0 } else { 0.0 }), "{row:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket, sockopt};
-use nix::sys::time::TimeVal;
+use nix::sys::time::{TimeVal, TimeValLike};
 use serde_json::Value;
 
 use super::protocol::{Answer, Refusal, Request};
@@ -15,7 +15,7 @@ use super::{listener, wire};
 use crate::clock::Moment;
 
 /// Where an agent's socket is when the service manager made a place for it.
-const RUNTIME: &str = "/run/autoheal";
+pub const RUNTIME: &str = "/run/autoheal";
 /// An agent that has not answered after this hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The longest line of an answer, in bytes.
@@ -29,12 +29,13 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects to the agent of this data directory, or else to that of the service manager.
+    /// Connects to the agent of this data directory, or else to that of the service manager, whose directory is `runtime`
+    /// ([`RUNTIME`] but in tests).
     ///
     /// # Errors
     /// `no_agent` when there is none, `not_permitted` when there may be one that does not let us in.
-    pub fn connect(data_dir: &Path) -> Result<Self, Refusal> {
-        let dirs = [data_dir, Path::new(RUNTIME)];
+    pub fn connect(data_dir: &Path, runtime: &Path) -> Result<Self, Refusal> {
+        let dirs = [data_dir, runtime];
         Self::to(data_dir, &dirs.map(|dir| dir.join(listener::NAME)), PATIENCE)
     }
 
@@ -130,7 +131,7 @@ fn hangs(patience: Duration) -> Refusal {
 fn connected(path: &Path, patience: Duration) -> io::Result<UnixStream> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::empty(), None)?;
     rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
-    let limit = TimeVal::new(i64::try_from(patience.as_secs()).unwrap_or(10), patience.subsec_micros().into());
+    let limit = TimeVal::milliseconds(i64::try_from(patience.as_millis()).unwrap_or(10_000));
     setsockopt(&socket, sockopt::SendTimeout, &limit)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(path)?)?;
     Ok(UnixStream::from(socket))
