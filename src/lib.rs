@@ -60,4 +60,5 @@ pub mod placeholder;
 pub mod agent;
 pub mod cli;
 pub mod host;
+pub mod serve;
 pub mod threads;

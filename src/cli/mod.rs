@@ -1,17 +1,27 @@
 //! The command line: `autoheal [OPTIONS] COMMAND`; no command is `run`.
 
+pub mod agent;
 pub mod allow;
+pub mod answer;
 pub mod check;
+mod fields;
 pub mod heal;
+pub mod incidents;
+mod markdown;
 pub mod match_;
 pub mod probe;
 pub mod run;
+pub mod silence;
+mod span;
 mod state;
+pub mod stats;
+pub mod status;
 pub mod table;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -20,6 +30,8 @@ use clap::{Parser, Subcommand};
 
 use crate::collect;
 use crate::config::{self, Config, Location, Places};
+use crate::record::escape::terminal;
+use crate::serve::protocol::Refusal;
 
 /// Exit codes (contract: "Exit codes").
 pub mod exit {
@@ -29,6 +41,8 @@ pub mod exit {
     pub const FAILED: u8 = 1;
     /// Wrong usage.
     pub const USAGE: u8 = 2;
+    /// No agent is running where one is needed.
+    pub const NO_AGENT: u8 = 3;
     /// Refused: rate limited, silenced, not permitted.
     pub const REFUSED: u8 = 4;
 }
@@ -40,7 +54,7 @@ pub type Answer = Result<u8, Failure>;
 #[derive(Debug)]
 pub struct Failure {
     exit: u8,
-    code: &'static str,
+    code: Cow<'static, str>,
     message: String,
 }
 
@@ -48,19 +62,19 @@ impl Failure {
     /// It did not succeed. `code` is for machines.
     #[must_use]
     pub fn new(code: &'static str, message: String) -> Self {
-        Self { exit: exit::FAILED, code, message }
+        Self { exit: exit::FAILED, code: code.into(), message }
     }
 
     /// It is refused.
     #[must_use]
     pub fn refused(code: &'static str, message: String) -> Self {
-        Self { exit: exit::REFUSED, code, message }
+        Self { exit: exit::REFUSED, code: code.into(), message }
     }
 
     /// It was asked in the wrong way.
     #[must_use]
     pub fn usage(message: String) -> Self {
-        Self { exit: exit::USAGE, code: "usage", message }
+        Self { exit: exit::USAGE, code: "usage".into(), message }
     }
 }
 
@@ -74,7 +88,15 @@ impl From<io::Error> for Failure {
     /// A broken pipe ends quietly: whoever read us has seen enough.
     fn from(error: io::Error) -> Self {
         let exit = if error.kind() == ErrorKind::BrokenPipe { exit::DONE } else { exit::FAILED };
-        Self { exit, code: "output", message: format!("cannot write the result: {error}") }
+        Self { exit, code: "output".into(), message: format!("cannot write the result: {error}") }
+    }
+}
+
+impl From<Refusal> for Failure {
+    /// What an agent says may hold text from outside; its line breaks stay.
+    fn from(refusal: Refusal) -> Self {
+        let lines: Vec<String> = refusal.message.lines().map(terminal).collect();
+        Self { exit: refusal.exit, code: refusal.code.into(), message: lines.join("\n") }
     }
 }
 
@@ -96,7 +118,7 @@ struct Cli {
     /// Accept configuration files that others could write, with a warning. For development.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     insecure_config: bool,
-    /// Print one JSON object instead of text; `heal` prints one a line.
+    /// Print one JSON object instead of text; `heal` and `incidents --follow` print one a line.
     #[arg(long, global = true, help_heading = EVERYWHERE)]
     json: bool,
     /// Log more; twice for even more.
@@ -130,6 +152,34 @@ enum Command {
     /// Run a playbook by hand, under all the same rules.
     #[command(after_help = "Example:\n  autoheal heal process_down --label process_name=web")]
     Heal(heal::HealArgs),
+    /// Show the agent, its configuration, targets, incidents and silences.
+    #[command(after_help = "Example:\n  autoheal status --json")]
+    Status,
+    /// List incidents, show one, or follow what happens.
+    #[command(
+        after_help = "Examples:\n  autoheal incidents --open\n  autoheal incidents --playbook process_down --since 7d\n  autoheal incidents 7f3k\n  autoheal incidents --follow"
+    )]
+    Incidents(incidents::IncidentsArgs),
+    /// Let an action run that waits for a yes; shows it first and asks.
+    #[command(after_help = "Example:\n  autoheal approve 7f3k")]
+    Approve(answer::AnswerArgs),
+    /// Do not let an action run that waits for a yes; shows it first and asks.
+    #[command(after_help = "Example:\n  autoheal deny 7f3k --reason 'the backup is running'")]
+    Deny(answer::AnswerArgs),
+    /// Open no incident for a while.
+    #[command(
+        after_help = "Examples:\n  autoheal silence disk_space_low --label mount=/data --for 2h --reason backup\n  autoheal silence --list\n  autoheal silence --expire ID"
+    )]
+    Silence(silence::SilenceArgs),
+    /// Close a breaker and end a cooldown, so that a playbook may act again.
+    #[command(after_help = "Example:\n  autoheal reset process_down --label process_name=web")]
+    Reset(agent::ResetArgs),
+    /// Read the configuration again, and say whether it is in force.
+    #[command(after_help = "Example:\n  autoheal reload")]
+    Reload,
+    /// Show how well autoheal does its work.
+    #[command(after_help = "Example:\n  autoheal stats --since 30d")]
+    Stats(stats::StatsArgs),
     /// Show which processes a watch entry matches now, and why.
     Match(match_::MatchArgs),
     /// Ask the guard: what may run, by which rule.
@@ -206,6 +256,7 @@ fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
     let places = Places::from_environment(cli.config_dir.clone(), cli.data_dir.clone(), cli.insecure_config);
     let load = || load(&places.locate()).map(|config| config.settings);
+    let desk = || agent::Desk::new(places.data_dir(&places.locate()), cli.json);
     match &cli.command {
         None => run::run(&run::RunArgs::default(), &places, cli.quiet),
         Some(Command::Run(args)) => run::run(args, &places, cli.quiet),
@@ -216,12 +267,27 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         }
         Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
         Some(Command::Heal(args)) => heal::run(args, &places, cli.json, out),
+        Some(Command::Status) => status::run(&desk(), out),
+        Some(Command::Incidents(args)) => incidents::run(args, &desk(), out),
+        Some(Command::Approve(args)) => answered(args, answer::Decision::Approve, &desk(), out),
+        Some(Command::Deny(args)) => answered(args, answer::Decision::Deny, &desk(), out),
+        Some(Command::Silence(args)) => silence::run(args, &desk(), out),
+        Some(Command::Reset(args)) => agent::reset(args, &desk(), out),
+        Some(Command::Reload) => agent::reload(&desk(), out),
+        Some(Command::Stats(args)) => stats::run(args, &desk(), out),
         Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
         Some(Command::Allow(args)) => {
             let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut io::stderr() };
             Ok(allow::run(args, &*load()?, cli.json, streams)?)
         }
     }
+}
+
+fn answered(args: &answer::AnswerArgs, decision: answer::Decision, desk: &agent::Desk, out: &mut dyn Write) -> Answer {
+    let input = io::stdin();
+    let is_terminal = input.is_terminal();
+    let talk = &mut answer::Dialogue { input: &mut input.lock(), is_terminal, out, errors: &mut io::stderr() };
+    answer::run(args, decision, desk, talk)
 }
 
 /// How long `check` measures in order to name the targets that exist now.

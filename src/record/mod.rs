@@ -11,4 +11,8 @@ pub mod recorder;
 pub mod report;
 pub mod row;
 pub mod saved;
+pub mod stats;
 pub mod store;
+
+#[cfg(test)]
+pub(crate) mod test_history;

@@ -77,6 +77,7 @@ const INCIDENT: &str = "INSERT INTO incidents (id, playbook, target, severity, s
 const STEP: &str = "INSERT OR REPLACE INTO steps (incident, place, kind, description, command, status, reason, exit_code, started_at, \
     duration) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 const APPROVAL: &str = "INSERT INTO approvals (incident, state, by, origin, at, deadline, reason) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+const RELAPSED: &str = "UPDATE incidents SET relapsed = 1 WHERE id = ?1";
 const FACT: &str = "INSERT OR REPLACE INTO facts (key, text) VALUES (?1, ?2)";
 const FORGET_FACT: &str = "DELETE FROM facts WHERE key = ?1";
 const SILENCE: &str = "INSERT OR REPLACE INTO silences (id, playbook, labels, from_at, until_at, reason, by, expired) \
@@ -136,7 +137,7 @@ fn put(transaction: &Transaction<'_>, entry: &Entry) -> rusqlite::Result<()> {
             transaction.execute(FORGET_FACT, [key])?;
         }
         Entry::Relapsed(id) => {
-            transaction.execute("UPDATE incident SET relapsed = 1 WHERE id = ?1", [id])?;
+            transaction.execute(RELAPSED, [id])?;
         }
         Entry::Silence(row) => {
             let values = params![row.id, row.playbook, row.labels, row.from_at, row.until_at, row.reason, row.by, row.expired];

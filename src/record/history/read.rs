@@ -195,7 +195,6 @@ impl Reader {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is a step of map_err")]
 fn in_words(error: rusqlite::Error) -> String {
     format!("{FILE}: {error}")
 }
