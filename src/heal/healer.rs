@@ -132,10 +132,12 @@ impl Healer {
         let mut effects = Vec::new();
         match input {
             Input::Edge(Edge::Fired(opening)) => self.fired(*opening, now, &mut effects),
-            Input::Edge(Edge::Cleared(key)) => {
+            Input::Edge(Edge::Cleared(key) | Edge::Gone(key)) => {
                 self.held_back.remove(&key);
                 self.cooldowns.cleared(&key);
             }
+            // Nothing here rests on a target's being well for a while.
+            Input::Edge(Edge::Unknown(_)) => {}
             Input::Measured { token, samples } => {
                 if let Some(id) = self.asked.remove(&token) {
                     self.step(&id, Event::Measured(&samples), now, &mut effects);
