@@ -3,6 +3,7 @@
 pub mod healer;
 mod budget;
 mod cooldown;
+pub mod silence;
 pub mod worker;
 mod job;
 pub mod outcome;
