@@ -19,6 +19,8 @@ fn settings(watch: Watch) -> Settings {
         command_path: Vec::new(),
         services: BTreeMap::new(),
         max_actions_per_hour: 0,
+        silences: Vec::new(),
+        history: Default::default(),
     }
 }
 

@@ -138,7 +138,14 @@ impl Agent {
         let (record, records) = unbounded();
 
         let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
-        let wiring = detect::Wiring { samples, orders: detect_orders, edges: edges_out, seen: Some(seen_out), shutdown: stop.clone() };
+        let wiring = detect::Wiring {
+            samples,
+            orders: detect_orders,
+            edges: edges_out,
+            record: Some(record.clone()),
+            seen: Some(seen_out),
+            shutdown: stop.clone(),
+        };
         let detector = detect::start(wiring);
         let _ = detect.send(detect::Order::Watch(config.playbooks.clone()));
         let reloader = reload::start(location, Arc::clone(&config), reloads_out, reload_requests, stop.clone());

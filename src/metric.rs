@@ -21,6 +21,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Disk, Self::Process, Self::Memory, Self::Latency, Self::Certificate, Self::LogFile];
+
     /// The word for it in messages and in JSON.
     #[must_use]
     pub fn name(self) -> &'static str {

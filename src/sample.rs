@@ -9,7 +9,10 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Moment;
-use crate::metric::{self, Metric};
+use crate::metric::{self, Kind, Metric};
+
+/// A machine that slept for less has not slept.
+pub const SLEPT: Duration = Duration::from_secs(1);
 
 /// Names and values that tell one target from another, sorted by name. Cheap to clone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -184,6 +187,13 @@ impl Sample {
         now.since(self.at) > self.interval * 3
     }
 
+    /// Whether the machine has slept since, by more than an interval (a machine that slept for less than a second has not
+    /// slept): the sample tells of another time, and counts for nothing.
+    #[must_use]
+    pub fn is_from_before_a_sleep(&self, now: Moment) -> bool {
+        now.slept_since(self.at) > self.interval.max(SLEPT)
+    }
+
     /// The last moment at which it counts.
     #[must_use]
     pub fn stale_at(&self) -> Moment {
@@ -202,6 +212,35 @@ impl Sample {
             age_seconds: now.since(self.at).as_secs_f64(),
             stale: self.is_stale(now),
         }
+    }
+}
+
+/// What the collectors found in one turn. Targets that are gone come before the samples: one that is back has both.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Targets that are not there any more. What merely hangs or does not answer has samples without a value instead.
+    pub gone: Vec<Gone>,
+    /// What was measured.
+    pub samples: Vec<Sample>,
+    /// Kinds of which every entry has been measured, or found to hang, since it is watched: of these a target without a sample
+    /// is not there.
+    pub settled: Vec<Kind>,
+}
+
+/// A target that is not there any more: unmounted, removed, or watched no more, for three intervals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// Whose target it was.
+    pub kind: Kind,
+    /// Its identity.
+    pub identity: Labels,
+}
+
+impl Gone {
+    /// Whether the sample is of this target.
+    #[must_use]
+    pub fn had(&self, sample: &Sample) -> bool {
+        sample.metric.kind == self.kind && sample.target.identity == self.identity
     }
 }
 
@@ -253,6 +292,24 @@ mod tests {
         let sample = Sample { metric, target: Arc::default(), value: None, reason: None, at: start, interval: Duration::from_secs(10) };
         assert!(!sample.is_stale(start.after(Duration::from_secs(30))));
         assert!(sample.is_stale(start.after(Duration::from_secs(31))));
+    }
+
+    #[test]
+    fn a_sample_is_from_before_a_sleep_that_was_longer_than_its_interval() {
+        let metric = metric::find("memory_usage").unwrap();
+        let start = Moment::at_seconds(0.0);
+        let mut sample = Sample { metric, target: Arc::default(), value: None, reason: None, at: start, interval: Duration::from_secs(10) };
+        let after_sleep = |seconds| {
+            let awake = start.after(Duration::from_secs(5));
+            Moment { boot: awake.boot + Duration::from_millis(seconds), ..awake }
+        };
+        for (slept, before) in [(0, false), (10_000, false), (10_001, true)] {
+            assert_eq!(sample.is_from_before_a_sleep(after_sleep(slept)), before, "{slept} ms");
+        }
+        sample.interval = Duration::from_millis(100);
+        for (slept, before) in [(1000, false), (1001, true)] {
+            assert_eq!(sample.is_from_before_a_sleep(after_sleep(slept)), before, "{slept} ms");
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::record::json::{to_the_millisecond, to_the_second};
 use crate::record::recorder::{self, Recorder};
 use crate::record::saved;
 use crate::record::store::Reports;
-use crate::sample::{Labels, Sample};
+use crate::sample::{Batch, Labels, Sample};
 use crate::threads::Worker;
 
 /// How long the first measurement of all targets may take.
@@ -174,7 +174,7 @@ struct Session {
 struct Keep {
     _edges: Sender<crate::detect::Edge>,
     _configs: Sender<Arc<Config>>,
-    _samples: Receiver<Vec<Sample>>,
+    _samples: Receiver<Batch>,
 }
 
 impl Session {

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use rustls::pki_types::ServerName;
 
 use super::chain::{Dates, Verdict, judge};
-use super::file_glob::{Exact, FileGlob};
+use super::file_glob::{Exact, FileGlob, Found};
+use super::schedule::targets;
 use super::shared::Shared;
 use super::tls::{self, Roots, Trust};
 use super::{Collector, handshake};
@@ -31,7 +32,8 @@ pub(crate) fn collector(entry: &CertificateEntry, shared: &Shared) -> Box<dyn Co
             roots: None,
         }),
         CertificateSource::Files { path } => {
-            Box::new(Files { name: entry.name.clone(), files: FileGlob::new(path, false), shared: shared.clone(), read: HashMap::new() })
+            let (name, shared) = (entry.name.clone(), shared.clone());
+            Box::new(Files { name, files: FileGlob::new(path, false), shared, read: HashMap::new(), complete: true })
         }
     }
 }
@@ -113,6 +115,8 @@ struct Files {
     files: FileGlob,
     shared: Shared,
     read: HashMap<PathBuf, Read>,
+    /// The last look was at every place where a file may be.
+    complete: bool,
 }
 
 /// What a file held when it had this time of change and size.
@@ -157,9 +161,14 @@ impl Collector for Files {
                 Exact::Unusable(reason) => self.without(&path, &reason),
             };
         }
-        let files = self.files.files(&mounts, on_pool);
+        let Found { files, complete } = self.files.files(&mounts, on_pool);
+        self.complete = complete;
         self.read.retain(|path, _| files.contains_key(path));
         files.iter().flat_map(|(path, meta)| self.measure_file(path, meta)).collect()
+    }
+
+    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
+        self.complete.then(|| targets(samples))
     }
 }
 

@@ -1,11 +1,12 @@
 //! Mounted file systems: how full they are, as `df` counts it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::StatVfs;
 
-use super::mounts::Mount;
+use super::mounts::{Mount, Mounts};
+use super::schedule::targets;
 use super::shared::Shared;
 use super::{Collector, reason};
 use crate::clock::Moment;
@@ -20,12 +21,24 @@ pub(crate) struct Disk {
     listed: Option<PathBuf>,
     shared: Shared,
     targets: Vec<Arc<Target>>,
+    there: There,
+}
+
+/// What the last look says about mounts that it did not find.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum There {
+    /// They are not there.
+    Measured,
+    /// The listed one is not there.
+    Unmounted,
+    /// Nothing: the table of mounts could not be read.
+    Unreadable,
 }
 
 impl Disk {
     /// `listed`: this mount; `None`: `"auto"`.
     pub(crate) fn new(listed: Option<PathBuf>, shared: Shared) -> Self {
-        Self { listed, shared, targets: Vec::new() }
+        Self { listed, shared, targets: Vec::new(), there: There::Measured }
     }
 
     /// The same allocation as long as nothing about it changes.
@@ -46,24 +59,55 @@ impl Disk {
     }
 }
 
-impl Collector for Disk {
-    fn measure(&mut self) -> Vec<Sample> {
-        let mounts = self.shared.mounts();
-        let Some(listed) = self.listed.clone() else {
-            return mounts.watched().into_iter().flat_map(|mount| samples(mount, &self.target(mount))).collect();
-        };
-        match mounts.at(&listed) {
-            Some(mount) => samples(mount, &self.target(mount)),
+impl Disk {
+    fn look(&mut self, mounts: &Mounts) -> Vec<Sample> {
+        self.there = if mounts.is_empty() { There::Unreadable } else { There::Measured };
+        match self.listed.clone() {
+            Some(listed) => self.one(&listed, mounts),
+            None if self.there == There::Unreadable => self.targets.iter().flat_map(|target| unknown(target, UNREADABLE)).collect(),
             None => {
-                let point = listed.to_string_lossy();
-                let target = Target::new(Labels::from([("mount", point.trim_end_matches('/'))]), Labels::default());
-                let holder = mounts.holding(&listed).map(|mount| format!(" (the path lies on {})", mount.point.display()));
-                let why = format!("nothing is mounted here{}", holder.unwrap_or_default());
-                let now = Moment::now();
-                NAMES.iter().map(|name| Sample::unknown(metric::named(name), &target, why.clone(), now)).collect()
+                let samples: Vec<Sample> = mounts.watched().into_iter().flat_map(|mount| samples(mount, &self.target(mount))).collect();
+                self.targets = targets(&samples);
+                samples
             }
         }
     }
+
+    fn one(&mut self, listed: &Path, mounts: &Mounts) -> Vec<Sample> {
+        if let Some(mount) = mounts.at(listed) {
+            return samples(mount, &self.target(mount));
+        }
+        let point = listed.to_string_lossy();
+        let target = Target::new(Labels::from([("mount", point.trim_end_matches('/'))]), Labels::default());
+        if self.there == There::Unreadable {
+            return unknown(&target, UNREADABLE);
+        }
+        self.there = There::Unmounted;
+        let holder = mounts.holding(listed).map(|mount| format!(" (the path lies on {})", mount.point.display()));
+        unknown(&target, &format!("nothing is mounted here{}", holder.unwrap_or_default()))
+    }
+}
+
+impl Collector for Disk {
+    fn measure(&mut self) -> Vec<Sample> {
+        let mounts = self.shared.mounts();
+        self.look(&mounts)
+    }
+
+    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
+        match self.there {
+            There::Measured => Some(targets(samples)),
+            There::Unmounted => Some(Vec::new()),
+            There::Unreadable => None,
+        }
+    }
+}
+
+const UNREADABLE: &str = "the table of mounts cannot be read";
+
+fn unknown(target: &Arc<Target>, why: &str) -> Vec<Sample> {
+    let now = Moment::now();
+    NAMES.iter().map(|name| Sample::unknown(metric::named(name), target, why, now)).collect()
 }
 
 const NAMES: [&str; 3] = ["disk_usage", "disk_free_mb", "inode_usage"];
@@ -102,8 +146,6 @@ fn percent(used: u64, available: u64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
     use crate::collect::Exclusions;
     use crate::collect::test_rig::{command, sample, value};
@@ -144,6 +186,29 @@ mod tests {
             let usage = sample(&samples, "disk_usage");
             assert!(usage.value.is_none() && usage.reason.as_ref().unwrap().starts_with("nothing is mounted here"));
             assert_eq!(usage.target.label("mount"), Some(path.trim_end_matches('/')));
+        }
+    }
+
+    #[test]
+    fn what_was_unmounted_is_not_there_and_what_cannot_be_read_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let here = dir.path().to_str().unwrap();
+        let line = |point: &str| format!("36 35 98:0 / {point} rw,noatime - ext4 /dev/{} rw\n", point.len());
+        let table = |points: &[&str]| Mounts::parse(points.iter().map(|point| line(point)).collect::<String>().as_bytes());
+        let (both, root, none) = (table(&["/", here]), table(&["/"]), Mounts::default());
+        for listed in [None, Some(dir.path().to_owned())] {
+            let mut disk = Disk::new(listed.clone(), Shared::new(Exclusions::default()));
+            let mut look = |mounts: &Mounts| {
+                let samples = disk.look(mounts);
+                let present = disk.present(&samples).map(|all| all.iter().any(|target| target.label("mount") == Some(here)));
+                let own =
+                    samples.into_iter().find(|sample| sample.metric.name == "disk_usage" && sample.target.label("mount") == Some(here));
+                (present, own.map(|sample| sample.reason))
+            };
+            assert_eq!(look(&both), (Some(true), Some(None)));
+            assert_eq!(look(&none), (None, Some(Some(UNREADABLE.to_owned()))));
+            let unmounted = listed.map(|_| Some("nothing is mounted here (the path lies on /)".to_owned()));
+            assert_eq!(look(&root), (Some(false), unmounted));
         }
     }
 

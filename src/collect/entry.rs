@@ -157,8 +157,14 @@ impl Entry {
             }
     }
 
+    /// Whether a target of its kind may be one of its own.
+    pub(crate) fn may_have(&self, identity: &Labels) -> bool {
+        let mut metrics = METRICS.iter().filter(|metric| metric.kind == self.kind());
+        metrics.next().is_some_and(|metric| self.answers(&Want { metric, identity: identity.clone() }))
+    }
+
     /// The target as it is known before anything was measured; none where a glob names it.
-    fn named_target(&self) -> Option<Arc<Target>> {
+    pub(crate) fn named_target(&self) -> Option<Arc<Target>> {
         let one = |name, value: &str| Some(Target::new(Labels::from([(name, value)]), Labels::default()));
         let exact = |path: &str| !path.contains(['*', '?', '[', '{']);
         match self {

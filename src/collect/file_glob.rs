@@ -40,6 +40,15 @@ pub(crate) enum Exact {
     Unusable(String),
 }
 
+/// What a path, glob or directory means now.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// The regular files, by path.
+    pub(crate) files: BTreeMap<PathBuf, Metadata>,
+    /// It was possible to look everywhere: other files are not there.
+    pub(crate) complete: bool,
+}
+
 impl FileGlob {
     /// Reads `text` as a glob if it has one of `* ? [ {`. A glob that cannot be understood matches only itself; the settings'
     /// loader has refused such.
@@ -86,28 +95,43 @@ impl FileGlob {
         match look(Path::new(&self.text), mounts, on_pool) {
             Ok(meta) if meta.is_file() => Exact::File(meta),
             Ok(_) => Exact::Unusable("not a regular file".to_owned()),
-            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Exact::Absent,
+            Err(error) if is_absent(&error) => Exact::Absent,
             Err(error) => Exact::Unusable(reason::plain(&error)),
         }
     }
 
     /// The regular files that it means now, by path. `on_pool`: a look may take its time, so links to network file systems are
     /// followed.
-    pub(crate) fn files(&self, mounts: &Mounts, on_pool: bool) -> BTreeMap<PathBuf, Metadata> {
-        let mut found = BTreeMap::new();
+    pub(crate) fn files(&self, mounts: &Mounts, on_pool: bool) -> Found {
+        let mut found = Found { files: BTreeMap::new(), complete: true };
         let mut stack = vec![(self.base.clone(), 0)];
         while let Some((path, depth)) = stack.pop() {
-            let Ok(meta) = look(&path, mounts, on_pool) else { continue };
-            if meta.is_file() && found.len() < MAX_FILES && self.may_mean(&path) {
-                found.insert(path, meta);
+            let meta = match look(&path, mounts, on_pool) {
+                Ok(meta) => meta,
+                Err(error) => {
+                    found.complete &= is_absent(&error);
+                    continue;
+                }
+            };
+            if meta.is_file() && self.may_mean(&path) {
+                if found.files.len() < MAX_FILES {
+                    found.files.insert(path, meta);
+                } else {
+                    found.complete = false;
+                }
             } else if meta.is_dir() && depth < self.depth && !(depth > 0 && self.depth == MAX_DEPTH && path.is_symlink()) {
                 // An unbounded walk follows no links to directories: they may lead in circles.
-                let entries = fs::read_dir(&path).into_iter().flatten().flatten();
-                stack.extend(entries.map(|entry| (entry.path(), depth + 1)));
+                let listed = fs::read_dir(&path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+                found.complete &= listed.as_ref().err().is_none_or(is_absent);
+                stack.extend(listed.into_iter().flatten().map(|entry| (entry.path(), depth + 1)));
             }
         }
         found
     }
+}
+
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
 fn look(path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Metadata> {
@@ -143,7 +167,7 @@ mod tests {
         let mounts = Mounts::read();
         let names = |glob: &str, recursive| -> Vec<String> {
             let glob = FileGlob::new(&format!("{}/{glob}", root.display()), recursive);
-            glob.files(&mounts, false).keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+            glob.files(&mounts, false).files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
         };
         assert_eq!(names("*.log", false), ["a.log", "b.log", "link.log", "odd[1].log"]);
         assert_eq!(names("?.log", false), ["a.log", "b.log"]);
@@ -155,6 +179,19 @@ mod tests {
         assert_eq!(names("sub", false), [""; 0]);
         assert_eq!(names("a.log", false), ["a.log"]);
         assert_eq!(names("none/*.log", false), [""; 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_looked_at_is_not_taken_for_absent() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("one")).unwrap();
+        fs::write(dir.path().join("one/a.log"), "x").unwrap();
+        let found = |glob: &str| FileGlob::new(&format!("{}/{glob}", dir.path().display()), false).files(&Mounts::read(), false);
+        assert!(found("*/a.log").complete && found("none/*.log").complete && found("one/a.log/*").complete);
+        // A link that leads in a circle is something, but nobody can say what. (Root may read every directory.)
+        symlink(dir.path().join("circle"), dir.path().join("circle")).unwrap();
+        let found = found("*/a.log");
+        assert!(!found.complete && found.files.len() == 1);
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::file_glob::{Exact, FileGlob};
+use super::file_glob::{Exact, FileGlob, Found};
+use super::schedule::targets;
 use super::shared::Shared;
 use super::{Collector, reason};
 use crate::clock::Moment;
@@ -28,11 +29,13 @@ pub(crate) struct LogFiles {
     shared: Shared,
     seen: BTreeMap<PathBuf, Seen>,
     literal: Arc<Target>,
+    /// The last look was at every place where a file may be.
+    complete: bool,
 }
 
 impl LogFiles {
     pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
-        Self { files: FileGlob::new(path, recursive), shared, seen: BTreeMap::new(), literal: target(Path::new(path)) }
+        Self { files: FileGlob::new(path, recursive), shared, seen: BTreeMap::new(), literal: target(Path::new(path)), complete: true }
     }
 
     /// Whether this runs on the pool, where a look may take its time.
@@ -54,7 +57,8 @@ impl LogFiles {
     }
 
     fn matches(&mut self) -> Vec<Sample> {
-        let files = self.files.files(&self.shared.mounts(), self.may_wait());
+        let Found { files, complete } = self.files.files(&self.shared.mounts(), self.may_wait());
+        self.complete = complete;
         let now = Moment::now();
         let mut samples = Vec::with_capacity(files.len() * 2);
         let present: HashSet<PathBuf> = files.keys().cloned().collect();
@@ -76,6 +80,10 @@ impl LogFiles {
 impl Collector for LogFiles {
     fn measure(&mut self) -> Vec<Sample> {
         if self.files.is_exact() { self.exact() } else { self.matches() }
+    }
+
+    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
+        self.complete.then(|| targets(samples))
     }
 }
 

@@ -23,6 +23,7 @@ mod mounts;
 mod once;
 mod outbox;
 mod pool;
+mod presence;
 pub mod process;
 mod process_match;
 mod process_table;
@@ -41,8 +42,8 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Moment;
 use crate::config::settings::Settings;
-use crate::sample::Sample;
 pub use crate::sample::Want;
+use crate::sample::{Batch, Sample, Target};
 use crate::threads::{self, Worker};
 
 pub use counts::Counts;
@@ -57,6 +58,13 @@ pub trait Collector: Send {
     /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout;
     /// a collector that may block runs on the pool. The schedule fills in the samples' interval.
     fn measure(&mut self) -> Vec<Sample>;
+
+    /// Which targets the last measurement, which gave these samples, found to be there: those of the samples, unless the
+    /// collector also tells of some that are not. `None`: it could not look everywhere, so what it did not find may be there
+    /// all the same.
+    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
+        Some(schedule::targets(samples))
+    }
 }
 
 /// What the collectors are told.
@@ -100,11 +108,11 @@ pub struct Collectors {
 }
 
 impl Collectors {
-    /// Starts measuring, everything once at once. Samples go to `samples` (bounded; a full channel never blocks the schedule: the
+    /// Starts measuring, everything once at once. What is found goes to `samples` (bounded; a full channel never blocks the schedule: the
     /// oldest unsent sample of a key gives way to a newer one). Ends when `shutdown` is disconnected; measurements that hang at
     /// that moment are left behind.
     #[must_use]
-    pub fn start(settings: Arc<Settings>, samples: Sender<Vec<Sample>>, shutdown: Receiver<()>) -> (Self, Sender<Order>) {
+    pub fn start(settings: Arc<Settings>, samples: Sender<Batch>, shutdown: Receiver<()>) -> (Self, Sender<Order>) {
         let (orders, inbox) = unbounded();
         let exclusions = Exclusions::default();
         let counts = Arc::new(Counts::default());

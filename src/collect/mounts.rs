@@ -100,8 +100,13 @@ impl Mounts {
     /// Lines of `/proc/self/mountinfo`, see proc(5):
     /// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw,errors=continue`
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+    }
+
+    /// Whether the table could not be read: a host has at least one mount.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// What is mounted at exactly this point; the last one covers the others.

@@ -6,24 +6,28 @@ use std::sync::Arc;
 use crossbeam_channel::{Sender, TrySendError};
 
 use super::Counts;
-use crate::sample::{Labels, Sample};
+use crate::metric::Kind;
+use crate::sample::{Batch, Gone, Labels, Sample};
 
 /// What could not be sent yet.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    samples: Sender<Vec<Sample>>,
+    batches: Sender<Batch>,
+    gone: Vec<Gone>,
     fresh: Vec<Sample>,
     waiting: BTreeMap<(&'static str, Labels), Sample>,
+    /// The kinds that the detector takes for settled.
+    settled: Vec<Kind>,
     counts: Arc<Counts>,
 }
 
 /// Nobody reads the samples any more.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
+pub(crate) struct Unheard;
 
 impl Outbox {
-    pub(crate) fn new(samples: Sender<Vec<Sample>>, counts: Arc<Counts>) -> Self {
-        Self { samples, fresh: Vec::new(), waiting: BTreeMap::new(), counts }
+    pub(crate) fn new(batches: Sender<Batch>, counts: Arc<Counts>) -> Self {
+        Self { batches, gone: Vec::new(), fresh: Vec::new(), waiting: BTreeMap::new(), settled: Vec::new(), counts }
     }
 
     /// Takes samples for the next [`Self::flush`].
@@ -31,34 +35,47 @@ impl Outbox {
         self.fresh.extend(samples);
     }
 
-    /// Whether something waits for room.
+    /// Takes a target that is gone. Its samples that were not sent yet are of no interest any more; later ones are.
+    pub(crate) fn gone(&mut self, gone: Gone) {
+        self.fresh.retain(|sample| !gone.had(sample));
+        self.waiting.retain(|_, sample| !gone.had(sample));
+        if !self.gone.contains(&gone) {
+            self.gone.push(gone);
+        }
+    }
+
+    /// Whether something waits for room. Between two flushes nothing else is kept.
     pub(crate) fn is_behind(&self) -> bool {
-        !self.waiting.is_empty()
+        !self.waiting.is_empty() || !self.gone.is_empty()
     }
 
     /// Sends what there is, in one batch, if there is room.
     ///
     /// # Errors
     /// When nobody listens any more.
-    pub(crate) fn flush(&mut self) -> Result<(), Gone> {
-        if self.is_behind() {
-            let fresh = std::mem::take(&mut self.fresh);
-            self.keep(fresh);
-        }
-        let batch = if self.is_behind() {
-            std::mem::take(&mut self.waiting).into_values().collect()
-        } else if self.fresh.is_empty() {
+    pub(crate) fn flush(&mut self, settled: Vec<Kind>) -> Result<(), Unheard> {
+        if !self.is_behind() && self.fresh.is_empty() && self.settled == settled {
             return Ok(());
+        }
+        let fresh = std::mem::take(&mut self.fresh);
+        let samples = if self.waiting.is_empty() {
+            fresh
         } else {
-            std::mem::take(&mut self.fresh)
+            self.keep(fresh);
+            std::mem::take(&mut self.waiting).into_values().collect()
         };
-        match self.samples.try_send(batch) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(batch)) => {
-                self.keep(batch);
+        let batch = Batch { gone: std::mem::take(&mut self.gone), samples, settled: settled.clone() };
+        match self.batches.try_send(batch) {
+            Ok(()) => {
+                self.settled = settled;
                 Ok(())
             }
-            Err(TrySendError::Disconnected(_)) => Err(Gone),
+            Err(TrySendError::Full(batch)) => {
+                self.gone = batch.gone;
+                self.keep(batch.samples);
+                Ok(())
+            }
+            Err(TrySendError::Disconnected(_)) => Err(Unheard),
         }
     }
 
@@ -95,17 +112,49 @@ mod tests {
         let mut outbox = Outbox::new(sender, Arc::clone(&counts));
         for number in 0..5 {
             outbox.add(vec![sample("a", f64::from(number)), sample("b", f64::from(number))]);
-            outbox.flush().unwrap();
+            outbox.flush(Vec::new()).unwrap();
         }
         assert!(outbox.is_behind());
-        assert_eq!(receiver.recv().unwrap().len(), 2, "the first batch went through");
-        outbox.flush().unwrap();
-        let values: Vec<_> = receiver.recv().unwrap().into_iter().map(|sample| sample.value).collect();
+        assert_eq!(receiver.recv().unwrap().samples.len(), 2, "the first batch went through");
+        outbox.flush(Vec::new()).unwrap();
+        let values: Vec<_> = receiver.recv().unwrap().samples.into_iter().map(|sample| sample.value).collect();
         assert_eq!(values, [Some(Value::Number(4.0)), Some(Value::Number(4.0))]);
         assert!(!outbox.is_behind());
         assert_eq!(counts.coalesced(), 6);
         drop(receiver);
         outbox.add(vec![sample("a", 9.0)]);
-        assert_eq!(outbox.flush(), Err(Gone));
+        assert_eq!(outbox.flush(Vec::new()), Err(Unheard));
+    }
+
+    #[test]
+    fn what_is_gone_waits_too_and_takes_its_older_samples_along() {
+        let (sender, receiver) = bounded(1);
+        let mut outbox = Outbox::new(sender, Arc::default());
+        outbox.add(vec![sample("a", 0.0)]);
+        outbox.flush(Vec::new()).unwrap();
+        outbox.add(vec![sample("a", 1.0), sample("b", 1.0)]);
+        outbox.flush(vec![Kind::LogFile]).unwrap();
+        let gone = Gone { kind: Kind::LogFile, identity: Labels::from([("path", "a")]) };
+        for _ in 0..2 {
+            outbox.add(vec![sample("a", 2.0)]);
+            outbox.gone(gone.clone());
+            outbox.flush(vec![Kind::LogFile]).unwrap();
+        }
+        // It is back.
+        outbox.add(vec![sample("a", 3.0)]);
+        outbox.flush(vec![Kind::LogFile]).unwrap();
+        receiver.recv().unwrap();
+        outbox.flush(vec![Kind::LogFile]).unwrap();
+        let expected = Batch { gone: vec![gone.clone()], samples: vec![sample("a", 3.0), sample("b", 1.0)], settled: vec![Kind::LogFile] };
+        assert_eq!(receiver.recv().unwrap(), expected);
+        assert!(!outbox.is_behind());
+        // A target that is gone is news without any sample, and so is what is settled.
+        outbox.gone(gone);
+        outbox.flush(vec![Kind::LogFile]).unwrap();
+        assert_eq!(receiver.recv().unwrap().gone.len(), 1);
+        outbox.flush(vec![Kind::LogFile]).unwrap();
+        assert!(receiver.is_empty());
+        outbox.flush(vec![Kind::Disk, Kind::LogFile]).unwrap();
+        assert_eq!(receiver.recv().unwrap(), Batch { settled: vec![Kind::Disk, Kind::LogFile], ..Batch::default() });
     }
 }

@@ -11,22 +11,21 @@ use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use super::entry::Entry;
 use super::fresh::Requests;
-use super::outbox::{Gone, Outbox};
+use super::outbox::{Outbox, Unheard};
 use super::pool::{self, Done, Job, Panicked, Pool};
+use super::presence::{Leaving, Presence};
 use super::shared::Shared;
 use super::{Collector, Counts, Fresh, Order};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
-use crate::sample::{Sample, Target};
+use crate::metric::Kind;
+use crate::sample::{Batch, Gone, Labels, SLEPT, Sample, Target};
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
 
 /// Without anything due the clocks are looked at this often, to notice that the machine slept.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
-
-/// A machine that slept for less has not slept.
-const SLEPT: Duration = Duration::from_secs(1);
 
 /// Everything that is watched, and when it is measured next.
 pub(crate) struct Scheduler {
@@ -41,6 +40,8 @@ pub(crate) struct Scheduler {
     counts: Arc<Counts>,
     /// By how much the boot clock was ahead of the running clock.
     asleep: Duration,
+    /// Targets of entries that are watched no more.
+    leaving: Vec<Leaving>,
 }
 
 /// One entry at work.
@@ -55,11 +56,17 @@ struct Slot {
     sent: Moment,
     /// What it measured last.
     targets: Vec<Arc<Target>>,
+    /// Which targets it has had.
+    presence: Presence,
+    /// It was measured at least once.
+    measured: bool,
+    /// It was measured, or found to hang, at least once.
+    settled: bool,
     panicked: bool,
 }
 
 impl Scheduler {
-    pub(crate) fn new(shared: Shared, samples: Sender<Vec<Sample>>, counts: Arc<Counts>) -> Self {
+    pub(crate) fn new(shared: Shared, samples: Sender<Batch>, counts: Arc<Counts>) -> Self {
         let (sender, done) = unbounded();
         let now = Moment::now();
         Self {
@@ -73,6 +80,7 @@ impl Scheduler {
             outbox: Outbox::new(samples, Arc::clone(&counts)),
             counts,
             asleep: now.boot.saturating_sub(now.running),
+            leaving: Vec::new(),
         }
     }
 
@@ -93,8 +101,10 @@ impl Scheduler {
         }
         let gone: Vec<u64> = self.slots.keys().filter(|id| !keep.contains(id)).copied().collect();
         for id in gone {
-            self.slots.remove(&id);
             self.requests.give_up(id);
+            if let Some(slot) = self.slots.remove(&id) {
+                self.leaving.extend(slot.leave(now));
+            }
         }
     }
 
@@ -110,8 +120,7 @@ impl Scheduler {
     fn insert(&mut self, entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        let slot = Slot { entry, key, collector: Some(collector), due: now.running, sent: now, targets: Vec::new(), panicked: false };
-        self.slots.insert(id, slot);
+        self.slots.insert(id, Slot::new(entry, key, collector, now));
         self.heap.push(Reverse((now.running, id)));
         id
     }
@@ -124,7 +133,7 @@ impl Scheduler {
             self.notice_sleep(now);
             self.tick(now);
             self.pool.grow(now);
-            if self.turn_ends(Moment::now()) == Err(Gone) {
+            if self.turn_ends(Moment::now()) == Err(Unheard) {
                 return;
             }
             let wait = self.wait(Moment::now());
@@ -141,14 +150,39 @@ impl Scheduler {
         }
     }
 
-    fn turn_ends(&mut self, now: Moment) -> Result<(), Gone> {
+    fn turn_ends(&mut self, now: Moment) -> Result<(), Unheard> {
         self.requests.answer(now);
-        self.outbox.flush()
+        self.see_off(now);
+        let settled = self.settled();
+        self.outbox.flush(settled)
+    }
+
+    /// Tells of targets whose entry was removed three intervals ago, unless another entry has them by now. One that has not been
+    /// measured yet, because it hangs, may have them.
+    fn see_off(&mut self, now: Moment) {
+        for left in self.leaving.extract_if(.., |left| left.at.is_due(now)).collect::<Vec<_>>() {
+            let same: Vec<&Slot> = self.slots.values().filter(|slot| slot.entry.kind() == left.gone.kind).collect();
+            if same.iter().any(|slot| slot.has(&left.gone.identity)) {
+                continue;
+            }
+            if same.iter().any(|slot| !slot.measured && slot.entry.may_have(&left.gone.identity)) {
+                self.leaving.push(left.later(now));
+            } else {
+                self.outbox.gone(left.gone);
+            }
+        }
+    }
+
+    /// The kinds of which every entry has been measured or found to hang.
+    fn settled(&self) -> Vec<Kind> {
+        let open = |kind: &Kind| self.slots.values().any(|slot| slot.entry.kind() == *kind && !slot.settled);
+        Kind::ALL.iter().copied().filter(|kind| !open(kind)).collect()
     }
 
     fn wait(&self, now: Moment) -> Duration {
         let retry = self.outbox.is_behind().then(|| now.after(RETRY));
-        let soonest = [self.pool.next_look(), self.requests.next_deadline(), retry].into_iter().flatten().map(|at| at.running);
+        let left = self.leaving.iter().map(|left| left.at).min();
+        let soonest = [self.pool.next_look(), self.requests.next_deadline(), retry, left].into_iter().flatten().map(|at| at.running);
         let due = self.heap.peek().map(|Reverse((due, _))| *due);
         soonest.chain(due).min().map_or(LONGEST_WAIT, |at| at.saturating_sub(now.running)).min(LONGEST_WAIT)
     }
@@ -226,10 +260,12 @@ impl Scheduler {
     fn finished(&mut self, done: Done) {
         // Watched no more: the result is of no interest.
         let Some(slot) = self.slots.get_mut(&done.id) else { return };
+        let present = if let Ok(samples) = &done.samples { done.collector.present(samples) } else { None };
         slot.collector = Some(done.collector);
         let samples = match done.samples {
             Ok(samples) => {
                 slot.panicked = false;
+                slot.measured = true;
                 slot.targets = targets(&samples);
                 samples
             }
@@ -241,6 +277,9 @@ impl Scheduler {
                 slot.entry.unknown(&slot.targets, "the collector panicked; this is a fault of autoheal", Moment::now())
             }
         };
+        if let Some(present) = present {
+            self.missing(done.id, &present);
+        }
         let again = self.requests.measured(done.id, done.began, &samples);
         self.publish(done.id, samples);
         if again {
@@ -248,8 +287,21 @@ impl Scheduler {
         }
     }
 
+    /// Tells of targets that this entry had, that it has not found for three intervals, and that no other entry has.
+    fn missing(&mut self, id: u64, present: &[Arc<Target>]) {
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        let kind = slot.entry.kind();
+        for identity in slot.presence.update(present, slot.entry.interval(), Moment::now()) {
+            if !self.slots.values().any(|slot| slot.entry.kind() == kind && slot.presence.has(&identity)) {
+                self.outbox.gone(Gone { kind, identity });
+            }
+        }
+    }
+
     fn publish(&mut self, id: u64, mut samples: Vec<Sample>) {
-        let Some(slot) = self.slots.get(&id) else { return };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        // A glob that hangs from the start has no target to call unknown: what it means stays open.
+        slot.settled |= slot.measured || !samples.is_empty();
         let interval = slot.entry.interval();
         for sample in &mut samples {
             sample.interval = interval;
@@ -277,6 +329,38 @@ impl Scheduler {
     }
 }
 
+impl Slot {
+    fn new(entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> Self {
+        // A listed mount is taken to have been there: an earlier life of the agent may have left an incident of it.
+        let listed = if let Entry::Disk(_) = entry { entry.named_target() } else { None };
+        Self {
+            presence: Presence::of(listed.into_iter().collect()),
+            entry,
+            key,
+            collector: Some(collector),
+            due: now.running,
+            sent: now,
+            targets: Vec::new(),
+            measured: false,
+            settled: false,
+            panicked: false,
+        }
+    }
+
+    /// Whether this target is one of its own.
+    fn has(&self, identity: &Labels) -> bool {
+        self.presence.has(identity) || self.entry.named_target().is_some_and(|target| target.identity == *identity)
+    }
+
+    /// It is watched no more: its targets have three intervals to turn up elsewhere.
+    fn leave(self, now: Moment) -> Vec<Leaving> {
+        let (kind, interval) = (self.entry.kind(), self.entry.interval());
+        let named = self.entry.named_target().map(|target| target.identity.clone());
+        let all: BTreeSet<Labels> = self.presence.into_identities().chain(named).collect();
+        all.into_iter().map(|identity| Leaving::new(Gone { kind, identity }, interval, now)).collect()
+    }
+}
+
 /// The first tick after `now`, and how many were missed between `due` and that one.
 fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64) {
     let behind = now.saturating_sub(due).as_nanos() / interval.as_nanos().max(1);
@@ -285,7 +369,7 @@ fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64
 }
 
 /// The targets of these samples, each once.
-fn targets(samples: &[Sample]) -> Vec<Arc<Target>> {
+pub(super) fn targets(samples: &[Sample]) -> Vec<Arc<Target>> {
     let mut targets: Vec<Arc<Target>> = Vec::new();
     for sample in samples {
         if targets.last().is_none_or(|last| !Arc::ptr_eq(last, &sample.target)) {

@@ -14,7 +14,7 @@ const SLOW: Duration = Duration::from_hours(1);
 struct Running {
     collectors: Collectors,
     orders: Sender<Order>,
-    samples: Receiver<Vec<Sample>>,
+    samples: Receiver<Batch>,
     stop: Option<Sender<()>>,
 }
 
@@ -35,7 +35,7 @@ impl Running {
             let wanted = |sample: &Sample| {
                 sample.metric.name == metric && label.is_none_or(|(name, value)| sample.target.identity.get(name) == Some(value))
             };
-            found = batch.into_iter().find(wanted);
+            found = batch.samples.into_iter().find(wanted);
             found.is_some()
         });
         found.unwrap()
@@ -103,7 +103,7 @@ fn everything_is_measured_at_once_at_the_start() {
     let running = Running::new(settings);
     let first = running.samples.recv_timeout(Duration::from_secs(10)).unwrap();
     for metric in ["memory_usage", "disk_usage", "log_file_size_mb"] {
-        assert_eq!(sample(&first, metric).interval, SLOW);
+        assert_eq!(sample(&first.samples, metric).interval, SLOW);
     }
 }
 
@@ -227,7 +227,7 @@ fn a_panic_makes_unknown_samples_and_the_collector_goes_on() {
         scheduler.begin(id);
         scheduler.turn_ends(Moment::now()).unwrap();
     }
-    let values: Vec<_> = samples.try_iter().map(|batch| sample(&batch, "memory_usage").clone()).collect();
+    let values: Vec<_> = samples.try_iter().map(|batch| sample(&batch.samples, "memory_usage").clone()).collect();
     let known: Vec<_> = values.iter().map(|sample| sample.value.clone()).collect();
     assert_eq!(known, [None, Some(Value::Number(2.0)), None, Some(Value::Number(4.0))]);
     assert!(values[0].reason.as_ref().unwrap().contains("panicked"));

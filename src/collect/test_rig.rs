@@ -125,6 +125,8 @@ pub(crate) fn settings() -> Settings {
         command_path: Vec::new(),
         services: Default::default(),
         max_actions_per_hour: 60,
+        silences: Vec::new(),
+        history: Default::default(),
     }
 }
 

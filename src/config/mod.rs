@@ -15,6 +15,7 @@ mod raw_channel;
 mod raw_later;
 mod raw_playbooks;
 mod raw_settings;
+mod raw_silence;
 mod raw_watch;
 pub mod reload;
 mod remarks;

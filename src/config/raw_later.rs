@@ -6,12 +6,11 @@ use std::net::{IpAddr, SocketAddr};
 use jsonc_parser::ast::Value;
 
 use super::document::span;
-use super::node::{Cx, Fields, FromNode, record};
+use super::node::{Cx, FromNode, record};
 use super::problem::Draft;
 use super::raw_settings::FixedCommand;
 use super::raw_watch::{HasName, Label, Unique};
-use super::shape::{Days, Interval, Named, PositiveSeconds, Seconds, words};
-use crate::detect::condition::Selector;
+use super::shape::{Interval, Named, PositiveSeconds, Seconds, words};
 
 /// Says plainly that a part has no effect.
 fn not_yet(cx: &mut Cx<'_>, node: &Value<'_>, what: &str) {
@@ -64,14 +63,10 @@ pub(crate) struct Event;
 #[derive(Clone, Copy, Debug)]
 struct Digest;
 
-#[derive(Clone, Copy, Debug)]
-struct Day;
-
 words! {
     Event:
         "opened" => Event, "approval" => Event, "escalated" => Event, "resolved" => Event, "recovered" => Event, "digest" => Event;
     Digest: "daily" => Digest, "weekly" => Digest, "off" => Digest;
-    Day: "mon" => Day, "tue" => Day, "wed" => Day, "thu" => Day, "fri" => Day, "sat" => Day, "sun" => Day;
 }
 
 record! {
@@ -147,82 +142,6 @@ impl FromNode for Http {
         }
         not_yet(cx, node, "the dashboard and the HTTP interface");
         Some(Self)
-    }
-}
-
-record! {
-    /// `history`
-    pub(crate) History { incidents_days: Option<Days>, samples_days: Option<Days>, keep_reports: Option<KeepReports>, }
-}
-
-/// `"all"`, or a number of days.
-#[derive(Debug)]
-struct KeepReports;
-
-impl FromNode for KeepReports {
-    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        match node {
-            Value::StringLit(literal) if literal.value == "all" => Some(Self),
-            Value::NumberLit(_) => Days::from_node(node, cx).map(|_| Self),
-            _ => cx.expected("\"all\" or a number of days", node),
-        }
-    }
-}
-
-record! {
-    /// One element of `silences`.
-    RawSilence {
-        playbooks: Option<Vec<Named>>,
-        r#where: Option<Selector>,
-        days: Option<Vec<Day>>,
-        from: Option<TimeOfDay>,
-        to: Option<TimeOfDay>,
-        time_zone: Option<TimeZone>,
-        reason: Option<String>,
-    }
-}
-
-/// One element of `silences`.
-#[derive(Debug)]
-pub(crate) struct Silence;
-
-impl FromNode for Silence {
-    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        let mut fields = Fields::open(node, cx)?;
-        let raw = RawSilence::read(&mut fields);
-        if fields.has("from") != fields.has("to") {
-            ["from", "to"].into_iter().for_each(|key| fields.require(key));
-        }
-        fields.close();
-        raw?;
-        not_yet(cx, node, "silences");
-        Some(Self)
-    }
-}
-
-/// `01:30`
-#[derive(Debug)]
-struct TimeOfDay;
-
-impl FromNode for TimeOfDay {
-    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        let text = String::from_node(node, cx)?;
-        let digits = |part: &str, most: u8| part.len() == 2 && part.parse::<u8>().is_ok_and(|number| number <= most);
-        let good = text.split_once(':').is_some_and(|(hour, minute)| digits(hour, 23) && digits(minute, 59));
-        if good { Some(Self) } else { cx.invalid("bad_time", "expected a time of day such as 01:30", node) }
-    }
-}
-
-/// A name of the time zone database.
-#[derive(Debug)]
-struct TimeZone;
-
-impl FromNode for TimeZone {
-    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        let name = Named::from_node(node, cx)?.0;
-        // A host without the database cannot tell a good name from a bad one.
-        let known = jiff::tz::TimeZone::get(&name).is_ok() || jiff::tz::db().is_definitively_empty();
-        if known { Some(Self) } else { cx.invalid("bad_time_zone", format!("no time zone is called {name:?}"), node) }
     }
 }
 

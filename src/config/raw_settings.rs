@@ -10,11 +10,12 @@ use jsonc_parser::ast::Value;
 use super::document::span;
 use super::node::{Cx, Entries, FromNode, record};
 use super::problem::Draft;
-use super::raw_later::{History, Http, Notify, Silence};
+use super::raw_later::{Http, Notify};
 use super::raw_watch::Watch;
-use super::settings::{AllowedCommand, ServiceCommand, Settings, VerbKey};
-use super::shape::{AbsolutePath, Interval, Named, PositiveSeconds, words};
+use super::settings::{AllowedCommand, History, ServiceCommand, Settings, VerbKey};
+use super::shape::{AbsolutePath, Days, Interval, Named, PositiveSeconds, words};
 use crate::heal::guard;
+use crate::heal::silence::RecurringSilence;
 
 const INTERVAL: Duration = Duration::from_secs(30);
 const ACTIONS_PER_HOUR: u32 = 60;
@@ -55,10 +56,8 @@ record! {
         notify: Option<Notify>,
         #[expect(dead_code, reason = "read for its problems only in this version")]
         http: Option<Http>,
-        #[expect(dead_code, reason = "read for its problems only in this version")]
-        history: Option<History>,
-        #[expect(dead_code, reason = "read for its problems only in this version")]
-        silences: Option<Vec<Silence>>,
+        history: Option<RawHistory>,
+        silences: Option<Vec<RecurringSilence>>,
     }
 }
 
@@ -76,6 +75,38 @@ impl Raw {
             command_path: command_path.unwrap_or_else(|| COMMAND_PATH.iter().map(PathBuf::from).collect()),
             services,
             max_actions_per_hour: self.max_actions_per_hour.unwrap_or(ACTIONS_PER_HOUR),
+            silences: self.silences.unwrap_or_default(),
+            history: self.history.map_or_else(History::default, RawHistory::history),
+        }
+    }
+}
+
+record! {
+    /// `history`
+    RawHistory { incidents_days: Option<Days>, samples_days: Option<Days>, keep_reports: Option<KeepReports>, }
+}
+
+impl RawHistory {
+    fn history(self) -> History {
+        let default = History::default();
+        History {
+            incidents: self.incidents_days.map_or(default.incidents, |days| days.0),
+            samples: self.samples_days.map_or(default.samples, |days| days.0),
+            keep_reports: self.keep_reports.map_or(default.keep_reports, |keep| keep.0),
+        }
+    }
+}
+
+/// `"all"`, or a number of days.
+#[derive(Debug)]
+struct KeepReports(Option<Duration>);
+
+impl FromNode for KeepReports {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        match node {
+            Value::StringLit(literal) if literal.value == "all" => Some(Self(None)),
+            Value::NumberLit(_) => Days::from_node(node, cx).map(|days| Self(Some(days.0))),
+            _ => cx.expected("\"all\" or a number of days", node),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::playbook::{StatusSet, Verb};
+use crate::heal::silence::RecurringSilence;
 
 /// What to watch, which commands may ever run, and whom to tell.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +25,28 @@ pub struct Settings {
     pub services: BTreeMap<String, BTreeMap<ServiceCommand, String>>,
     /// Budget of the whole host; `0`: no actions at all.
     pub max_actions_per_hour: u32,
+    /// Recurring maintenance windows.
+    pub silences: Vec<RecurringSilence>,
+    /// For how long what happened is kept.
+    pub history: History,
+}
+
+/// `history`: for how long records are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct History {
+    /// Incidents, since they ended.
+    pub incidents: Duration,
+    /// Samples, since they were measured.
+    pub samples: Duration,
+    /// Reports; `None`: all of them, for ever.
+    pub keep_reports: Option<Duration>,
+}
+
+impl Default for History {
+    /// 90 days of incidents, 7 days of samples, every report.
+    fn default() -> Self {
+        Self { incidents: Duration::from_hours(90 * 24), samples: Duration::from_hours(7 * 24), keep_reports: None }
+    }
 }
 
 /// The keys of an entry of `services`.

@@ -10,6 +10,7 @@ use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 use super::playbook::{ActionKind, Strategy};
 use super::source::{PLAYBOOKS, SETTINGS, shipped_playbooks, shipped_settings};
 use super::*;
+use crate::sample::{Labels, Target};
 
 fn data(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/playbooks").join(folder)
@@ -135,19 +136,6 @@ fn parts_of_later_versions_are_read_strictly_and_called_without_effect() {
     check_settings(r#"{"http": {"listen": "0.0.0.0:80"}}"#, &["1:10 $.http not_on_loopback"]);
     check_settings(r#"{"watch": {"checks": [{"name": "raid", "command": "check_raid"}]}}"#, &["1:22 $.watch.checks not_in_this_version"]);
     check_settings(
-        r#"{"silences": [{"days": ["sat", "son"], "from": "24:00", "time_zone": "Mars/Phobos"}]}"#,
-        &[
-            "1:15 $.silences[0] missing_key",
-            r#"1:32 $.silences[0].days[1] unknown_word (did you mean "mon"?)"#,
-            "1:48 $.silences[0].from bad_time",
-            "1:70 $.silences[0].time_zone bad_time_zone",
-        ],
-    );
-    check_settings(
-        r#"{"history": {"keep_reports": "some", "samples_days": 4000}}"#,
-        &["1:30 $.history.keep_reports wrong_type", "1:54 $.history.samples_days out_of_range"],
-    );
-    check_settings(
         r#"{"notify": {"channels": [{"type": "slack", "url": "https://hooks.example/x"}, {"type": "pagerduty"}, {"type": "smoke"}, {"tpye": "ntfy"}]}}"#,
         &[
             "1:51 $.notify.channels[0].url secret_in_file (put it into a file and name that in \"url_file\")",
@@ -246,6 +234,66 @@ fn what_is_written_by_default_is_what_the_contract_says() {
     assert_eq!((settings.dry_run, settings.interval, settings.max_actions_per_hour), (false, Duration::from_secs(30), 60));
     assert_eq!(settings.watch.disks, settings::Disks::Auto(Duration::from_secs(30)));
     assert_eq!(settings.watch.memory, Some(Duration::from_secs(30)));
+    assert_eq!((settings.silences.len(), &settings.history), (0, &settings::History::default()));
+    let days = |days: u64| Duration::from_secs(days * 86_400);
+    assert_eq!((settings.history.incidents, settings.history.samples, settings.history.keep_reports), (days(90), days(7), None));
+}
+
+#[test]
+fn silences_and_history_are_read_strictly() {
+    check_settings(
+        r#"{"silences": [{"days": ["sat", "son"], "from": "24:00", "time_zone": "Mars/Phobos"}]}"#,
+        &[
+            "1:15 $.silences[0] missing_key",
+            r#"1:32 $.silences[0].days[1] unknown_word (did you mean "mon"?)"#,
+            "1:48 $.silences[0].from bad_time",
+            "1:70 $.silences[0].time_zone bad_time_zone",
+        ],
+    );
+    check_settings(r#"{"silences": [{}, {"days": ["sat"], "from": "22:00", "to": "02:00", "time_zone": "UTC"}]}"#, &[]);
+    check_settings(
+        r#"{"silences": [{"from": "01:00", "to": "01:00", "playbooks": [], "days": []}, {"to": "1:00", "from": "+1:30"}]}"#,
+        &[
+            "1:61 $.silences[0].playbooks empty_list",
+            "1:73 $.silences[0].days empty_list",
+            "1:85 $.silences[1].to bad_time",
+            "1:101 $.silences[1].from bad_time",
+        ],
+    );
+    check_settings(
+        r#"{"silences": [{"from": "01:00", "to": "01:00", "where": {"mont": "/"}}]}"#,
+        &[
+            "1:39 $.silences[0].to empty_window (leave both out for the whole day)",
+            r#"1:58 $.silences[0].where.mont unknown_label (did you mean "mount"?)"#,
+        ],
+    );
+    check_settings(
+        r#"{"history": {"keep_reports": "some", "samples_days": 4000}}"#,
+        &["1:30 $.history.keep_reports wrong_type", "1:54 $.history.samples_days out_of_range"],
+    );
+}
+
+#[test]
+fn silences_and_history_are_what_is_written() {
+    let read = |text: &str| parse_settings(&Text::new("s", text)).unwrap();
+    let settings = read(
+        r#"{"history": {"incidents_days": 30, "samples_days": 0.5, "keep_reports": 365},
+            "silences": [{"playbooks": ["disk"], "where": {"mount": "/data"}, "days": ["sat", "sun"], "from": "01:00", "to": "05:30",
+            "time_zone": "Europe/Berlin", "reason": "backup"}, {}]}"#,
+    );
+    let hours = Duration::from_hours;
+    let expected = settings::History { incidents: hours(30 * 24), samples: hours(12), keep_reports: Some(hours(365 * 24)) };
+    assert_eq!(settings.history, expected);
+    assert_eq!(read(r#"{"history": {"keep_reports": "all"}}"#).history, settings::History::default());
+    let [silence, always] = settings.silences.as_slice() else { panic!("{:?}", settings.silences) };
+    let target = |mount: &str| Target { identity: Labels::from([("mount", mount)]), facts: Labels::default() };
+    // A Saturday, 01:30 in Berlin.
+    let at: jiff::Timestamp = "2026-11-28T00:30:00Z".parse().unwrap();
+    assert_eq!(silence.covers("disk", &target("/data"), at), Some("2026-11-28T04:30:00Z".parse().unwrap()));
+    assert_eq!((silence.covers("disk", &target("/"), at), silence.covers("web", &target("/data"), at)), (None, None));
+    assert_eq!(silence.reason.as_deref(), Some("backup"));
+    assert!(always.covers("any", &target("/"), at).is_some());
+    assert_eq!(always.time_zone, jiff::tz::TimeZone::system());
 }
 
 #[test]

@@ -1,20 +1,24 @@
 //! Which conditions fire for which targets. Pure: samples and the time in, edges out.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::condition::{Condition, Operand, Operator, joins};
-use super::progress::{Progress, View};
+use super::progress::View;
+use super::rule::{self, Expected, Rule, State, Told};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening, Source, Trigger};
-use crate::metric::Metric;
+use crate::metric::{Kind, Metric};
 use crate::record::escape::terminal;
-use crate::sample::{Labels, Sample, Target, Value};
+use crate::sample::{Batch, Gone, Labels, Sample, Target, Value};
 
 /// A target that was last measured this long ago is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
+
+/// A key that is owed a [`Edge::Cleared`] is kept for this long without a sample: when its target is gone, nobody waits for it.
+const OWED: Duration = Duration::from_secs(7 * 86_400);
 
 /// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
 #[derive(Clone, Debug)]
@@ -37,6 +41,9 @@ pub struct Detector {
     latest: HashMap<&'static str, HashMap<Labels, Latest>>,
     /// When the first of the latest samples becomes stale, at the earliest.
     stale_at: Option<Moment>,
+    expected: Expected,
+    /// Kinds of which every target there is has a sample.
+    settled: Vec<Kind>,
 }
 
 #[derive(Debug)]
@@ -46,26 +53,6 @@ struct Latest {
     unknown: Option<(Moment, bool)>,
     /// The rules that look at it: found once, and again when the target's facts change.
     rules: Option<Arc<[usize]>>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    playbook: Arc<Playbook>,
-    metrics: Vec<&'static Metric>,
-    /// How many identity labels tell its targets apart.
-    identity: usize,
-    /// In order, so that the same samples give the same edges.
-    targets: BTreeMap<Labels, State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    progress: Progress,
-    firing: bool,
-    /// An incident ended while it fired: that it is false again is news all the same.
-    owes_clear: bool,
-    /// Samples from before the end of the last incident count for nothing.
-    not_before: Option<Moment>,
 }
 
 impl Detector {
@@ -87,6 +74,49 @@ impl Detector {
             .collect();
         self.latest.values_mut().flat_map(HashMap::values_mut).for_each(|latest| latest.rules = None);
         self.look(now)
+    }
+
+    /// Takes what the collectors found into account.
+    pub fn batch(&mut self, batch: &Batch, now: Moment) -> Vec<Edge> {
+        self.settled.clone_from(&batch.settled);
+        let mut edges: Vec<Edge> = batch.gone.iter().flat_map(|gone| self.gone(gone)).collect();
+        edges.extend(self.samples(&batch.samples, now));
+        edges.extend(self.in_vain(now));
+        edges
+    }
+
+    /// Drops everything about the target, and says so for each playbook that is about it.
+    fn gone(&mut self, gone: &Gone) -> Vec<Edge> {
+        for entries in self.latest.values_mut() {
+            if entries.get(&gone.identity).is_some_and(|latest| gone.had(&latest.sample)) {
+                entries.remove(&gone.identity);
+            }
+        }
+        let (rules, identity) = (&mut self.rules, &gone.identity);
+        let concerned = rules.iter_mut().filter(|rule| rule.is_about(gone.kind));
+        let mut keys: BTreeSet<DedupKey> = concerned.filter_map(|rule| rule.targets.remove(identity).map(|_| rule.key(identity))).collect();
+        let is_about = |key: &DedupKey| rule::of(rules, key).is_none_or(|rule| rule.is_about(gone.kind));
+        keys.extend(self.expected.take(|key, _| key.identity == *identity && is_about(key)));
+        keys.into_iter().map(Edge::Gone).collect()
+    }
+
+    /// Of these keys an earlier life of the agent left incidents open. A target that does not show up within three of these
+    /// intervals, although everything of its kind was measured, is gone.
+    pub fn expect(&mut self, keys: Vec<DedupKey>, interval: Duration, now: Moment) {
+        self.expected.add(keys, now.after(interval * 3));
+    }
+
+    /// The targets that were expected in vain.
+    fn in_vain(&mut self, now: Moment) -> Vec<Edge> {
+        let (latest, rules, settled) = (&self.latest, &self.rules, &self.settled);
+        self.expected.drop_seen(|identity| latest.values().any(|entries| entries.contains_key(identity)));
+        let keys = self.expected.take(|key, until| until.is_due(now) && can_tell(rules, settled, key));
+        for key in &keys {
+            if let Some(rule) = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook) {
+                rule.targets.remove(&key.identity);
+            }
+        }
+        keys.into_iter().map(Edge::Gone).collect()
     }
 
     /// Takes samples into account.
@@ -127,7 +157,9 @@ impl Detector {
             affected.extend(rule.targets.keys().map(|identity| (index, identity.clone())));
         }
         let affected: Vec<(usize, Labels)> = affected.into_iter().collect();
-        self.judge(&affected, now)
+        let mut edges = self.judge(&affected, now);
+        edges.extend(self.in_vain(now));
+        edges
     }
 
     /// Drops what has not been measured for long: names of files and processes come and go for years.
@@ -138,27 +170,45 @@ impl Detector {
         let latest = &self.latest;
         for rule in &mut self.rules {
             let metrics = &rule.metrics;
-            rule.targets.retain(|identity, _| metrics.iter().any(|metric| find(latest, metric, identity).is_some()));
+            rule.targets.retain(|identity, state| {
+                let wait = if state.told == Told::Owed { OWED } else { FORGOTTEN };
+                let asked_for = state.not_before.is_some_and(|asked| now.since(asked) < wait);
+                asked_for || metrics.iter().any(|metric| find(latest, metric, identity).is_some())
+            });
         }
     }
 
-    /// The key's incident has ended at that moment: it may fire again, on newer samples.
+    /// The key's incident has ended at that moment: it may fire again, on newer samples, and it is news when it is false. The key
+    /// may be one of which nothing was measured yet: the incident may be of an earlier life of the agent.
     pub fn rearm(&mut self, key: &DedupKey, at: Moment) {
-        let rule = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook);
-        if let Some(state) = rule.and_then(|rule| rule.targets.get_mut(&key.identity)) {
-            *state = State { not_before: Some(at), owes_clear: true, ..State::default() };
+        if let Some(rule) = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook) {
+            rule.targets.insert(key.identity.clone(), State::rearmed(at));
         }
+    }
+
+    /// The latest sample of every metric and target, by target.
+    #[must_use]
+    pub fn latest(&self) -> Vec<Sample> {
+        let mut all: Vec<Sample> = self.latest.values().flat_map(HashMap::values).map(|latest| latest.sample.clone()).collect();
+        all.sort_by(|a, b| {
+            let place = |sample: &Sample| (sample.metric.kind, sample.target.identity.clone(), sample.metric.name);
+            place(a).cmp(&place(b))
+        });
+        all
     }
 
     /// How long until [`look`](Self::look) is due.
     #[must_use]
     pub fn next_look(&self, now: Moment) -> Option<Duration> {
-        let stale = self.stale_at.map(|at| at.running.saturating_sub(now.running) + Duration::from_millis(1));
+        let states = self.rules.iter().flat_map(|rule| rule.targets.values());
+        let expected = self.expected.deadlines(|key| can_tell(&self.rules, &self.settled, key));
+        let changes = states.filter_map(State::unknown_at).chain(self.stale_at).chain(expected);
+        let changes = changes.map(|at| at.running.saturating_sub(now.running) + Duration::from_millis(1));
         let holds = self
             .rules
             .iter()
             .flat_map(|rule| rule.targets.values().filter_map(move |state| state.progress.next_change(&rule.playbook.condition, now)));
-        stale.into_iter().chain(holds).min()
+        changes.chain(holds).min()
     }
 
     /// Keeps the sample and says which rules look at it.
@@ -171,7 +221,9 @@ impl Detector {
                 if latest.sample.target.facts != sample.target.facts {
                     latest.rules = None;
                 }
-                latest.unknown = if sample.value.is_some() { None } else { latest.unknown.or(Some((now, false))) };
+                let slept = latest.sample.is_from_before_a_sleep(now);
+                let since = latest.unknown.filter(|(_, reported)| *reported || !slept);
+                latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
                 latest.sample = sample.clone();
                 latest.report_unknown(now);
             }
@@ -200,21 +252,33 @@ impl Detector {
         for (index, identity) in affected {
             let (latest, rule) = (&self.latest, &mut self.rules[*index]);
             let condition = &rule.playbook.condition;
-            let state = rule.targets.entry(identity.clone()).or_default();
+            let state = rule.targets.entry(identity.clone()).or_insert_with(|| State::new(now));
+            let found: Vec<&Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).collect();
+            let interval = found.iter().map(|sample| sample.interval).max().unwrap_or_default();
+            state.look(interval, now);
+            // After a sleep everything is measured once before anything is decided.
+            if found.iter().any(|sample| sample.is_from_before_a_sleep(now)) {
+                continue;
+            }
             let not_before = state.not_before;
             let known = |metric: &'static Metric| find(latest, metric, identity).filter(|sample| counts(sample, not_before, now));
-            let interval = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).map(|sample| sample.interval).max();
-            let view = View { sample: known, interval: interval.unwrap_or_default(), now };
-            match state.progress.advance(condition, &view) {
-                Some(true) if !state.firing => {
-                    (state.firing, state.owes_clear) = (true, false);
+            // What is true, though not yet for long enough, is not false.
+            let is_false = condition.evaluate(&known) == Some(false);
+            let key = || DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() };
+            match state.progress.advance(condition, &View { sample: known, interval, now }) {
+                Some(true) if state.told != Told::Fired => {
+                    state.told = Told::Fired;
                     let started = state.progress.since().unwrap_or(now);
-                    let samples: Vec<Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).cloned().collect();
+                    let samples = found.into_iter().cloned().collect();
                     fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
                 }
-                Some(false) if state.firing || state.owes_clear => {
-                    (state.firing, state.owes_clear) = (false, false);
-                    cleared.push(Edge::Cleared(DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() }));
+                Some(false) if is_false && matches!(state.told, Told::Fired | Told::Owed) => {
+                    state.told = Told::Cleared;
+                    cleared.push(Edge::Cleared(key()));
+                }
+                None if state.unknown_at().is_some_and(|at| at.running < now.running) => {
+                    state.told = Told::Owed;
+                    cleared.push(Edge::Unknown(key()));
                 }
                 _ => {}
             }
@@ -229,6 +293,9 @@ impl Detector {
 impl Latest {
     /// Says once that a metric has been unknown for three intervals.
     fn report_unknown(&mut self, now: Moment) {
+        if self.sample.is_from_before_a_sleep(now) {
+            return;
+        }
         let since = self.unknown.or_else(|| self.sample.is_stale(now).then_some((self.sample.at, false)));
         if let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) {
             let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
@@ -241,42 +308,6 @@ impl Latest {
     }
 }
 
-impl Rule {
-    fn new(playbook: Arc<Playbook>) -> Self {
-        let mut metrics: Vec<&'static Metric> = playbook.condition.comparisons().iter().map(|comparison| comparison.metric).collect();
-        metrics.sort_by_key(|metric| std::cmp::Reverse(metric.identity.len()));
-        metrics.dedup();
-        let identity = metrics.first().map_or(0, |metric| metric.identity.len());
-        Self { playbook, metrics, identity, targets: BTreeMap::new() }
-    }
-
-    /// Of a condition that was edited only this is left: which targets had trouble that has not been seen to end.
-    fn remember_ends(&mut self, before: Self) {
-        let troubled =
-            before.targets.into_iter().filter(|(identity, state)| identity.len() == self.identity && (state.firing || state.owes_clear));
-        self.targets = troubled
-            .map(|(identity, state)| (identity, State { owes_clear: true, not_before: state.not_before, ..State::default() }))
-            .collect();
-    }
-
-    fn looks_at(&self, sample: &Sample) -> bool {
-        let condition = &self.playbook.condition;
-        let joined = sample.metric.identity.len() < self.identity;
-        self.metrics.contains(&sample.metric) && (joined || condition.concerns(sample.metric, &sample.target))
-    }
-
-    /// The targets of this rule that a sample is about: its own, or, for a metric with fewer labels, all that it joins.
-    fn identities(&self, sample: &Sample) -> Vec<Labels> {
-        if !self.looks_at(sample) {
-            Vec::new()
-        } else if sample.metric.identity.len() == self.identity {
-            vec![sample.target.identity.clone()]
-        } else {
-            self.targets.keys().filter(|identity| joins(identity, &sample.target.identity)).cloned().collect()
-        }
-    }
-}
-
 /// The latest sample of a metric for an identity, joined on the labels that the metric has.
 fn find<'a>(latest: &'a HashMap<&'static str, HashMap<Labels, Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
     let entries = latest.get(metric.name)?;
@@ -285,6 +316,12 @@ fn find<'a>(latest: &'a HashMap<&'static str, HashMap<Labels, Latest>>, metric: 
     }
     let joined: Labels = identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect();
     entries.get(&joined).map(|latest| &latest.sample)
+}
+
+/// Whether every target that there is of the key's kind has a sample. Of a key without a playbook the kind is not known.
+fn can_tell(rules: &[Rule], settled: &[Kind], key: &DedupKey) -> bool {
+    let concerned = |kind: &Kind| rule::of(rules, key).is_none_or(|rule| rule.is_about(*kind));
+    Kind::ALL.iter().filter(|kind| concerned(kind)).all(|kind| settled.contains(kind))
 }
 
 fn counts(sample: &Sample, not_before: Option<Moment>, now: Moment) -> bool {

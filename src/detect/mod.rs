@@ -4,6 +4,7 @@
 pub mod condition;
 pub mod detector;
 mod progress;
+mod rule;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,8 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::incident::DedupKey;
-use crate::sample::Sample;
+use crate::record::recorder::Message;
+use crate::sample::{Batch, Sample};
 use crate::threads::{self, Worker};
 use detector::Detector;
 pub use detector::Edge;
@@ -25,17 +27,28 @@ pub enum Order {
     Watch(Vec<Arc<Playbook>>),
     /// The key's incident has ended: samples from before are of no consequence, and it may fire again.
     Rearm(DedupKey, Moment),
+    /// The latest sample of every metric and target.
+    Show(Sender<Vec<Sample>>),
+    /// These have incidents from an earlier life of the agent: a target that does not show up within three intervals is gone.
+    Expect {
+        /// The incidents' keys.
+        keys: Vec<DedupKey>,
+        /// The settings' default interval.
+        interval: Duration,
+    },
 }
 
 /// The channels of the detector's thread.
 #[derive(Debug)]
 pub struct Wiring {
     /// From the collectors.
-    pub samples: Receiver<Vec<Sample>>,
+    pub samples: Receiver<Batch>,
     /// From the agent and the heal worker.
     pub orders: Receiver<Order>,
     /// To the heal worker; unbounded, so that an edge is never dropped and never blocks.
     pub edges: Sender<Edge>,
+    /// To the recorder.
+    pub record: Option<Sender<Message>>,
     /// Everything that was measured, for those who show it; a reader that is gone is no matter.
     pub seen: Option<Sender<Vec<Sample>>>,
     /// Disconnected when the agent stops.
@@ -56,9 +69,12 @@ fn run(wiring: &Wiring) {
         let edges = select! {
             recv(samples) -> batch => match batch {
                 Ok(batch) => {
-                    let edges = detector.samples(&batch, Moment::now());
+                    let edges = detector.batch(&batch, Moment::now());
+                    if let Some(record) = &wiring.record {
+                        let _ = record.send(Message::Samples(batch.samples.clone()));
+                    }
                     if let Some(seen) = &wiring.seen {
-                        let _ = seen.send(batch);
+                        let _ = seen.send(batch.samples);
                     }
                     edges
                 }
@@ -67,6 +83,8 @@ fn run(wiring: &Wiring) {
             recv(wiring.orders) -> order => match order {
                 Ok(Order::Watch(playbooks)) => detector.watch(&playbooks, Moment::now()),
                 Ok(Order::Rearm(key, at)) => { detector.rearm(&key, at); Vec::new() }
+                Ok(Order::Expect { keys, interval }) => { detector.expect(keys, interval, Moment::now()); Vec::new() }
+                Ok(Order::Show(reply)) => { let _ = reply.send(detector.latest()); Vec::new() }
                 Err(_) => return,
             },
             recv(wiring.shutdown) -> _ => return,

@@ -77,6 +77,11 @@ impl Progress {
         self.0.iter().zip(&holds).filter_map(left).filter(|left| !left.is_zero()).min()
     }
 
+    /// Since when it has been unknown, if it is.
+    pub(crate) fn unknown(&self) -> Option<Moment> {
+        self.0.first().and_then(|node| node.unknown)
+    }
+
     /// When the present stretch of truth began: the first bad sample.
     pub(crate) fn since(&self) -> Option<Moment> {
         self.0.first().and_then(|node| node.since)

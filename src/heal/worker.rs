@@ -195,7 +195,13 @@ impl HealWorker {
             let process = incident.acting().and_then(|index| incident.actions[index].process.as_ref());
             process.is_some_and(adopt::is_running)
         };
+        let effects = self.configured(Arc::clone(&self.wiring.config));
+        self.perform(effects);
         self.wiring.healer.load(std::mem::take(&mut self.wiring.saved));
+        let keys = self.wiring.healer.live().map(Incident::key).collect();
+        if let Some(detect) = &self.wiring.detect {
+            let _ = detect.send(detect::Order::Expect { keys, interval: self.wiring.config.settings.interval });
+        }
         let playbooks = by_id(&self.wiring.config);
         let effects = self.wiring.healer.resume(&playbooks, running, Moment::now());
         self.perform(effects);
@@ -203,10 +209,10 @@ impl HealWorker {
 
     fn configured(&mut self, config: Arc<Config>) -> Vec<Effect> {
         let dry_run = self.wiring.dry_run || config.settings.dry_run;
-        let max_actions_per_hour = config.settings.max_actions_per_hour;
+        let (max_actions_per_hour, silences) = (config.settings.max_actions_per_hour, config.settings.silences.clone());
         let playbooks = by_id(&config);
         self.wiring.config = config;
-        self.handle(Input::Configured { playbooks, dry_run, max_actions_per_hour })
+        self.handle(Input::Configured { playbooks, dry_run, max_actions_per_hour, silences })
     }
 
     /// The helper is there and waits: the intent is written down, with its process.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::protocol::{Refusal, Request};
-use crate::record::history::read::{Filter, Found, Reader};
 use crate::record::history::SilenceRow;
+use crate::record::history::read::{Filter, Found, Reader};
 use crate::record::json::to_the_millisecond;
 use crate::record::stats::Stats;
 

@@ -21,6 +21,7 @@ const CORE: &[&str] = &[
     "src/detect/condition.rs",
     "src/detect/detector.rs",
     "src/detect/progress.rs",
+    "src/detect/rule.rs",
     "src/incident",
     "src/heal/budget.rs",
     "src/heal/guard",

@@ -2,7 +2,7 @@
 //! The whole core runs, without a thread or a clock. A new case is a new file in `tests/data/timelines/`.
 //!
 //! `world` sets values of metrics at times (`"disk_usage{mount=/}": 95`; text, `"infinite"`, `null` for unknown with a reason,
-//! `"gone"` for no sample at all). Every `interval_seconds` all of them are sampled. A fresh measurement sees the world as it
+//! `"gone"` for no sample at all, `"unmounted"` for a target that is not there any more). Every `interval_seconds` all of them are sampled. A fresh measurement sees the world as it
 //! is then. `outcomes` says what each command comes to, one after the other: `exit`, how long it `takes`, what it `set`s,
 //! or `skip`, `refuse`, `ask`. `expect` is the trace: `SECONDS playbook (target) event: text`.
 
@@ -25,7 +25,7 @@ use autoheal::incident::evidence::Evidence;
 use autoheal::incident::id::Ids;
 use autoheal::metric;
 use autoheal::record::report::render;
-use autoheal::sample::{Labels, Sample, Target, Value};
+use autoheal::sample::{Batch, Gone, Labels, Sample, Target, Value};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -77,6 +77,9 @@ struct Change {
     /// The agent is killed and starts again. What it had written down is all that is left.
     #[serde(default)]
     restart: bool,
+    /// For how many seconds the machine sleeps then.
+    #[serde(default)]
+    sleeps: f64,
 }
 
 #[derive(Clone, Deserialize, Default)]
@@ -147,6 +150,9 @@ struct Simulation {
     playbooks: HashMap<String, Arc<Playbook>>,
     written: Written,
     now: f64,
+    slept: f64,
+    /// How often each key was sampled in vain.
+    unmounted: HashMap<String, u32>,
 }
 
 impl Simulation {
@@ -169,6 +175,8 @@ impl Simulation {
             playbooks: HashMap::new(),
             written: Written::default(),
             now: 0.0,
+            slept: 0.0,
+            unmounted: HashMap::new(),
             timeline,
         };
         let playbooks = simulation.timeline.playbooks.clone();
@@ -177,7 +185,8 @@ impl Simulation {
     }
 
     fn moment(&self) -> Moment {
-        Moment::at_seconds(self.now)
+        let awake = Moment::at_seconds(self.now);
+        Moment { boot: awake.boot + Duration::from_secs_f64(self.slept), ..awake }
     }
 
     fn put_in_force(&mut self, playbooks: &serde_json::Value, dry_run: bool) {
@@ -193,7 +202,7 @@ impl Simulation {
         let playbooks: HashMap<_, _> = config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect();
         self.playbooks.clone_from(&playbooks);
         let max_actions_per_hour = config.settings.max_actions_per_hour;
-        self.heal(Input::Configured { playbooks, dry_run, max_actions_per_hour });
+        self.heal(Input::Configured { playbooks, dry_run, max_actions_per_hour, silences: config.settings.silences.clone() });
     }
 
     fn run(mut self) -> (Vec<String>, Option<Incident>) {
@@ -221,6 +230,7 @@ impl Simulation {
                 Due::Change(index) => {
                     let change = &self.timeline.world[index];
                     self.world.extend(change.set.clone());
+                    self.slept += change.sleeps;
                     let (playbooks, dry_run) = (change.playbooks.clone(), change.dry_run);
                     if playbooks.is_some() || dry_run.is_some() {
                         let playbooks = playbooks.unwrap_or_else(|| self.timeline.playbooks.clone());
@@ -233,7 +243,8 @@ impl Simulation {
                 }
                 Due::Sample => {
                     self.agenda.push((self.now + self.timeline.interval_seconds, Due::Sample));
-                    let edges = self.detector.samples(&self.samples(), self.moment());
+                    let batch = Batch { gone: self.gone(), samples: self.samples(), ..Batch::default() };
+                    let edges = self.detector.batch(&batch, self.moment());
                     self.edges(edges);
                 }
                 Due::Finish(id, outcome, set) => {
@@ -245,7 +256,22 @@ impl Simulation {
     }
 
     fn samples(&self) -> Vec<Sample> {
-        self.world.iter().filter(|(_, value)| **value != "gone").map(|(key, value)| self.sample(key, value)).collect()
+        let absent = |value: &serde_json::Value| value == "gone" || value == "unmounted";
+        self.world.iter().filter(|(_, value)| !absent(value)).map(|(key, value)| self.sample(key, value)).collect()
+    }
+
+    /// Targets that three samplings in a row did not find, as the collectors tell of them.
+    fn gone(&mut self) -> Vec<Gone> {
+        let mut gone = Vec::new();
+        for (key, value) in &self.world {
+            let times = self.unmounted.entry(key.clone()).or_insert(0);
+            *times = if value == "unmounted" { *times + 1 } else { 0 };
+            if *times == 3 {
+                let sample = self.sample(key, value);
+                gone.push(Gone { kind: sample.metric.kind, identity: sample.target.identity.clone() });
+            }
+        }
+        gone
     }
 
     /// `disk_usage{mount=/}` and its value.

@@ -26,6 +26,8 @@ fn settings() -> Settings {
         command_path: vec!["/usr/bin".into(), "/bin".into()],
         services: BTreeMap::new(),
         max_actions_per_hour: 60,
+        silences: Vec::new(),
+        history: Default::default(),
     }
 }
 

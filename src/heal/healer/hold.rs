@@ -220,10 +220,18 @@ impl Healer {
 
     /// What silences this playbook on this target now: until when, and in words.
     pub(super) fn silenced(&self, playbook: &str, target: &crate::sample::Target, now: Moment) -> Option<(Moment, String)> {
-        let silence =
-            self.silences.iter().filter(|silence| silence.covers(playbook, target, now)).max_by_key(|silence| silence.until.boot)?;
-        let why = silence.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-        Some((silence.until, format!("silence {} by {}{why}", silence.id, silence.by)))
+        let why = |reason: &Option<String>| reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        let by_hand = self
+            .silences
+            .iter()
+            .filter(|silence| silence.covers(playbook, target, now))
+            .map(|silence| (silence.until, format!("silence {} by {}{}", silence.id, silence.by, why(&silence.reason))));
+        let recurring = self.recurring.iter().filter_map(|silence| {
+            let end = silence.covers(playbook, target, now.wall)?;
+            let until = now.after(end.duration_since(now.wall).unsigned_abs());
+            Some((until, format!("silence of the settings{}", why(&silence.reason))))
+        });
+        by_hand.chain(recurring).max_by_key(|(until, _)| until.boot)
     }
 
     /// An incident that has not started an action ends when a silence covers it.
@@ -238,6 +246,7 @@ impl Healer {
     /// Incidents that have not started an action end when their playbook was withdrawn.
     pub(super) fn configured(&mut self, playbooks: &HashMap<String, Arc<Playbook>>, dry_run: bool, now: Moment, effects: &mut Vec<Effect>) {
         self.dry_run = dry_run;
+        self.held_back.wake_all();
         let gone = |id: &str| playbooks.get(id).is_none_or(|playbook| !playbook.enabled);
         self.held_back.retain(|key| !gone(&key.playbook));
         let withdrawn = |incident: &&Incident| {

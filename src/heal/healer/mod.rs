@@ -17,7 +17,7 @@ pub use restore::Saved;
 
 use super::budget::Budget;
 use super::outcome::Outcome;
-use super::silence::Silence;
+use super::silence::{RecurringSilence, Silence};
 use super::track::{Page, Track, Tracks};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
@@ -80,6 +80,8 @@ pub enum Input {
         dry_run: bool,
         /// The settings' `max_actions_per_hour`.
         max_actions_per_hour: u32,
+        /// The settings' `silences`.
+        silences: Vec<RecurringSilence>,
     },
 }
 
@@ -156,6 +158,7 @@ pub struct Healer {
     tracks: Tracks,
     budget: Budget,
     silences: Vec<Silence>,
+    recurring: Vec<RecurringSilence>,
     /// Fired while something held the key back, and not cleared since.
     held_back: HeldBack,
     restarts: Restarts,
@@ -183,6 +186,7 @@ impl Healer {
             tracks: Tracks::default(),
             budget: Budget::new(max_actions_per_hour),
             silences: Vec::new(),
+            recurring: Vec::new(),
             held_back: HeldBack::default(),
             restarts: Restarts::default(),
             reserved: None,
@@ -223,8 +227,9 @@ impl Healer {
                 self.step(&id, Event::OutcomeUnknown(text), now, &mut effects);
             }
             Input::Tick => self.tick(now, &mut effects),
-            Input::Configured { playbooks, dry_run, max_actions_per_hour } => {
+            Input::Configured { playbooks, dry_run, max_actions_per_hour, silences } => {
                 self.budget.limit(max_actions_per_hour);
+                self.recurring = silences;
                 self.configured(&playbooks, dry_run, now, &mut effects);
             }
         }

@@ -42,6 +42,8 @@ fn settings(rules: Vec<AllowedCommand>) -> Settings {
         command_path: ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from).to_vec(),
         services: BTreeMap::new(),
         max_actions_per_hour: 60,
+        silences: Vec::new(),
+        history: Default::default(),
     }
 }
 
