@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, unbound
 
 use crate::clock::Moment;
 use crate::collect::{self, Collectors};
+use crate::config::problem::Problem;
 use crate::config::reload::{self, Now, Reloaded};
 use crate::config::{Config, Location};
 use crate::detect;
@@ -28,10 +29,13 @@ use crate::incident::id::Ids;
 use crate::metric::Kind;
 use crate::record::escape::terminal;
 use crate::record::history::Restored;
+use crate::record::history::retention::Keep;
 use crate::record::recorder::{self, Message, Recorder};
 use crate::record::saved;
 use crate::record::store::Reports;
 use crate::sample::{Labels, Sample};
+use crate::serve::board::{Board, Facts};
+use crate::serve::clerk::{self, Clerk};
 use crate::threads::Worker;
 
 /// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
@@ -89,6 +93,8 @@ struct Agent {
     reloader: Worker,
     healer: Worker,
     recorder: Worker,
+    /// The control socket and its clerk; without a socket neither.
+    control: Vec<Worker>,
     wires: Wires,
     state: State,
 }
@@ -120,6 +126,7 @@ struct State {
     data_dir: PathBuf,
     /// `--dry-run`.
     dry_run: bool,
+    board: Board,
 }
 
 impl Agent {
@@ -151,7 +158,27 @@ impl Agent {
         let reloader = reload::start(location, Arc::clone(&config), reloads_out, reload_requests, stop.clone());
         let exclusions = collectors.exclusions();
         let requests = signals::watch();
+        let started = Moment::now();
+        let board = Board::new(Facts {
+            config: Arc::clone(&config),
+            state: if config.origin.dir.is_none() { "default" } else { "ok" },
+            loaded: started,
+            generation: 1,
+            problems: config.remarks.clone(),
+            started,
+            dry_run: dry_run || config.settings.dry_run,
+            data_dir: data_dir.clone(),
+        });
+        let clerk = Clerk {
+            commands: commands_out.clone(),
+            detect: detect.clone(),
+            reload: reload.clone(),
+            board: board.clone(),
+            recorder: recorder.state(),
+        };
+        let control = clerk::listen(clerk, &data_dir, &stop);
         let recorder = recorder::start(recorder, records);
+        let _ = record.send(Message::Settings(Keep::from(&config.settings.history)));
         let healer = worker::start(Wiring {
             healer: Healer::new(
                 crate::host::name(),
@@ -178,9 +205,18 @@ impl Agent {
         let wires =
             Wires { collect, detect, configs, reload, reloads, changes, seen, requests, record: Some(record), _commands: commands_out };
         let manager = Manager::from_environment();
-        let state =
-            State { config, manager, first_look: Some(first_look), first: Vec::new(), logged: HashMap::new(), open: 0, data_dir, dry_run };
-        Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, recorder, wires, state }
+        let state = State {
+            config,
+            manager,
+            first_look: Some(first_look),
+            first: Vec::new(),
+            logged: HashMap::new(),
+            open: 0,
+            data_dir,
+            dry_run,
+            board,
+        };
+        Self { shutdown: Some(shutdown), collectors, detector, reloader, healer, recorder, control, wires, state }
     }
 
     fn serve(&mut self) -> Result<(), String> {
@@ -196,9 +232,9 @@ impl Agent {
                 recv(self.wires.reloads) -> reload => match reload {
                     Ok(Reloaded::Loaded { config, problems }) => {
                         self.put_in_force(config);
-                        if !problems.is_empty() { self.state.rejected(problems.len()) }
+                        if !problems.is_empty() { self.state.rejected(problems) }
                     }
-                    Ok(Reloaded::Rejected(problems)) => self.state.rejected(problems.len()),
+                    Ok(Reloaded::Rejected(problems)) => self.state.rejected(problems),
                     Ok(Reloaded::Unchanged) => {}
                     Err(_) => break Some("reload"),
                 },
@@ -253,17 +289,29 @@ impl Agent {
         let _ = self.wires.collect.send(collect::Order::Watch(Arc::clone(&config.settings)));
         let _ = self.wires.detect.send(detect::Order::Watch(config.playbooks.clone()));
         let _ = self.wires.configs.send(Arc::clone(&config));
+        let settings = &config.settings;
+        if let Some(record) = &self.wires.record {
+            let _ = record.send(Message::Settings(Keep::from(&settings.history)));
+        }
+        self.state.board.change(|facts| {
+            facts.generation += u64::from(!Arc::ptr_eq(&facts.config, &config));
+            (facts.loaded, facts.state, facts.problems) = (Moment::now(), "ok", config.remarks.clone());
+            facts.dry_run = self.state.dry_run || settings.dry_run;
+            facts.config = Arc::clone(&config);
+        });
         self.state.config = config;
         self.state.manager.ready();
         self.state.announce();
     }
 
-    /// Drops the channel nobody sends on, then joins: collectors, detector, reloader, heal worker, recorder.
+    /// Drops the channel nobody sends on, then joins: control socket, collectors, detector, reloader, heal worker, recorder.
     fn stop(&mut self) {
         self.state.manager.stopping();
         log::info!("stopping");
         drop(self.shutdown.take());
-        for worker in [self.collectors.worker(), &self.detector, &self.reloader, &self.healer, &self.recorder] {
+        let control = self.control.iter().collect::<Vec<_>>();
+        let others = [self.collectors.worker(), &self.detector, &self.reloader, &self.healer, &self.recorder];
+        for worker in control.into_iter().chain(others) {
             if worker.name() == self.recorder.name() {
                 drop(self.wires.record.take());
             }
@@ -321,9 +369,10 @@ impl State {
         self.first.len() > known
     }
 
-    fn rejected(&self, problems: usize) {
-        let text = format!("the configuration on disk is refused ({problems} problems); the old one stays in force");
-        self.manager.status(&text);
+    fn rejected(&self, problems: Vec<Problem>) {
+        let count = problems.len();
+        self.board.change(|facts| (facts.state, facts.problems) = ("rejected", problems));
+        self.manager.status(&format!("the configuration on disk is refused ({count} problems); the old one stays in force"));
     }
 
     fn announce(&self) {

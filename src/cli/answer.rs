@@ -61,8 +61,8 @@ pub fn run(args: &AnswerArgs, decision: Decision, desk: &Desk, talk: &mut Dialog
         return Err(Failure::refused("not_waiting", terminal(&format!("incident {id} waits for no answer: it is {status}"))));
     }
     let waiting = waiting(&incident);
-    let argv: Vec<String> = list(&waiting["argv"]).iter().map(text).collect();
-    show(&incident, waiting, &argv, talk.errors)?;
+    let argv: Vec<String> = waiting.iter().flat_map(|action| list(&action["argv"])).map(text).collect();
+    show(&incident, &waiting, talk.errors)?;
     if !args.yes {
         confirm(decision, talk)?;
     }
@@ -92,25 +92,27 @@ fn meant(prefix: &str, desk: &Desk) -> Result<String, Failure> {
     }
 }
 
-/// The action that waits: the first that has not run but whose words are known already.
-fn waiting(incident: &Value) -> &Value {
+/// The actions that wait: those that have not run but whose words are known already.
+fn waiting(incident: &Value) -> Vec<&Value> {
     let not_run = || list(&incident["actions"]).iter().filter(|action| action["status"] == "not_run");
-    let decided = not_run().find(|action| !list(&action["argv"]).is_empty());
-    decided.or_else(|| not_run().next()).unwrap_or(&Value::Null)
+    let decided: Vec<&Value> = not_run().filter(|action| !list(&action["argv"]).is_empty()).collect();
+    if decided.is_empty() { not_run().take(1).collect() } else { decided }
 }
 
-fn show(incident: &Value, action: &Value, argv: &[String], out: &mut dyn Write) -> std::io::Result<()> {
+fn show(incident: &Value, actions: &[&Value], out: &mut dyn Write) -> std::io::Result<()> {
     let field = |value: &Value| terminal(&text(value));
     let target = Some(field(&incident["target"])).filter(|target| !target.is_empty()).unwrap_or_else(|| "host".to_owned());
     writeln!(out, "incident  {}", field(&incident["id"]))?;
     writeln!(out, "playbook  {} ({})", field(&incident["playbook"]), field(&incident["severity"]))?;
     writeln!(out, "target    {target}")?;
     writeln!(out, "why       {}", field(&incident["trigger"]["text"]))?;
-    writeln!(out, "action    {}", field(&action["description"]))?;
-    writeln!(out, "command   {}", field(&action["command"]))?;
-    // A word a line: nobody takes one argument with a blank for two.
-    for (index, word) in argv.iter().enumerate() {
-        writeln!(out, "{:10}{}", if index == 0 { "words" } else { "" }, terminal(word))?;
+    for action in actions {
+        writeln!(out, "action    {}", field(&action["description"]))?;
+        writeln!(out, "command   {}", field(&action["command"]))?;
+        // A word a line: nobody takes one argument with a blank for two.
+        for (index, word) in list(&action["argv"]).iter().enumerate() {
+            writeln!(out, "{:10}{}", if index == 0 { "words" } else { "" }, field(word))?;
+        }
     }
     Ok(())
 }

@@ -9,12 +9,13 @@ use std::time::Duration;
 use clap::Args;
 use crossbeam_channel::{Receiver, Sender, bounded, never, select, unbounded};
 
+use super::agent::Desk;
+use super::fields::{list, text, time};
 use super::{Answer, Failure, exit, state};
 use crate::clock::Moment;
-use crate::collect::{self, Collectors};
-use crate::config::playbook::Playbook;
+use crate::collect::Collectors;
 use crate::config::{Config, Places};
-use crate::detect::detector;
+use crate::heal::by_hand;
 use crate::heal::command::{Change, Command};
 use crate::heal::executor;
 use crate::heal::healer::{Healer, Saved};
@@ -22,17 +23,16 @@ use crate::heal::tree;
 use crate::heal::worker::{self, Wiring};
 use crate::host::signals;
 use crate::incident::id::Ids;
-use crate::incident::{Incident, Opening, Source, Status};
+use crate::incident::{Incident, Opening, Status};
 use crate::record::escape::terminal;
 use crate::record::json::{to_the_millisecond, to_the_second};
 use crate::record::recorder::{self, Recorder};
 use crate::record::saved;
 use crate::record::store::Reports;
-use crate::sample::{Batch, Labels, Sample};
+use crate::sample::Batch;
+use crate::serve::client::Client;
+use crate::serve::protocol::Request;
 use crate::threads::Worker;
-
-/// How long the first measurement of all targets may take.
-const MEASURE: Duration = Duration::from_secs(10);
 
 /// Options of `heal`.
 #[derive(Args, Debug)]
@@ -58,23 +58,25 @@ pub struct HealArgs {
 /// # Errors
 /// When the data directory cannot be used, an agent is running on it, or nobody can be told.
 pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) -> Answer {
-    super::block_signals()?;
     let location = places.locate();
+    match Desk::new(places.data_dir(&location), json).client() {
+        Ok(client) => return through_agent(args, client, json, out),
+        Err(refusal) if refusal.exit == exit::NO_AGENT => {}
+        Err(refusal) => return Err(refusal.into()),
+    }
+    super::block_signals()?;
     let config = &Arc::new(super::load(&location)?);
-    let Some(playbook) = config.playbooks.iter().find(|playbook| playbook.id == args.playbook) else {
-        return Err(unknown(&args.playbook, config));
-    };
+    let request = by_hand::Request { playbook: &args.playbook, labels: args.labels.iter().cloned().collect(), force: args.force };
+    request.playbook(config)?;
     let (data_dir, _lock) = state::claim(places, &location)?;
     let unusable = |error: &dyn std::fmt::Display| Failure::new("data_dir", format!("{}: {error}", data_dir.display()));
     let reports = Reports::new(&data_dir).map_err(|error| unusable(&error))?;
     let (recorder, restored) = Recorder::open(reports, Moment::now()).map_err(|error| unusable(&error))?;
     tree::become_subreaper();
-    let samples = collect::measure_once(&config.settings, MEASURE);
-    let selected = selected(playbook, &samples, args);
-    let openings = to_open(&selected, args.force);
-    if openings.is_empty() {
-        return nothing_to_do(args, playbook, &selected, json, out);
-    }
+    let openings = match request.openings(config)? {
+        by_hand::Found::Open(openings) => openings,
+        by_hand::Found::Nothing(text) => return nothing_to_do(&text, json, out),
+    };
     let mut saved = saved::restore(restored, &crate::host::boot_id(), Moment::now());
     // What an agent left open is taken up by the next one: a heal by hand neither waits for it nor doubles it.
     let left = std::mem::take(&mut saved.incidents);
@@ -92,67 +94,55 @@ pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) ->
     worst
 }
 
-fn unknown(name: &str, config: &Config) -> Failure {
-    let ids: Vec<&str> = config.playbooks.iter().map(|playbook| playbook.id.as_str()).collect();
-    Failure::new("no_playbook", format!("there is no playbook {name:?}; there are: {}", ids.join(", ")))
-}
-
-/// The watched targets that the labels select, and whether the condition holds for each now.
-fn selected(playbook: &Arc<Playbook>, samples: &[Sample], args: &HealArgs) -> Vec<(Option<bool>, Opening)> {
-    let wanted: Labels = args.labels.iter().cloned().collect();
-    detector::concerned(playbook, samples)
-        .into_iter()
-        .map(|identity| {
-            let own = detector::samples_of(&playbook.condition, &identity, samples);
-            let holds = playbook.condition.state_of(&identity, &own);
-            (holds, detector::opening(playbook, &identity, own, Moment::now()))
-        })
-        .filter(|(_, opening)| opening.target.labels().covers(&wanted))
-        .map(|(holds, opening)| (holds, Opening { source: Source::Cli, force: args.force, ..opening }))
-        .collect()
-}
-
-/// Those for which the condition holds; forced, all. A single one that is well gets its incident too, which measures again
-/// and says `cleared`: who asked about one target wants to read about that one.
-fn to_open(selected: &[(Option<bool>, Opening)], force: bool) -> Vec<Opening> {
-    let alone = selected.len() == 1;
-    let opened = selected.iter().filter(|(holds, _)| force || *holds == Some(true) || alone && *holds == Some(false));
-    opened.map(|(_, opening)| opening.clone()).collect()
-}
-
-fn nothing_to_do(args: &HealArgs, playbook: &Playbook, selected: &[(Option<bool>, Opening)], json: bool, out: &mut dyn Write) -> Answer {
-    if args.force || (selected.is_empty() && !args.labels.is_empty()) {
-        return Err(Failure::new(
-            "no_target",
-            format!("no watched target of {} has these labels; autoheal probe shows what is watched", playbook.id),
-        ));
+/// The agent that runs does it; what happens is printed all the same.
+fn through_agent(args: &HealArgs, client: Client, json: bool, out: &mut dyn Write) -> Answer {
+    let (playbook, labels) = (args.playbook.clone(), args.labels.iter().cloned().collect());
+    let request = Request::Heal { playbook, labels, force: args.force, dry_run: args.dry_run };
+    let mut code = exit::DONE;
+    let last = client.follow(&request, |line| {
+        let incident = &line["incident"];
+        if incident.is_object() {
+            let status = serde_json::from_value(incident["status"].clone()).map_or(exit::FAILED, code_of);
+            code = code.max(status);
+            if !json {
+                return Ok(writeln!(out, "report: {}", terminal(&text(&incident["report"])))?);
+            }
+        }
+        if json {
+            writeln!(out, "{line}")?;
+        } else {
+            let (at, id, event) = (time(&line["at"]), text(incident), text(&line["event"]));
+            writeln!(out, "{}", terminal(&format!("{at} {id} {event}: {}", text(&line["text"]))))?;
+        }
+        out.flush().map_err(Failure::from)
+    })?;
+    if let Some(nothing) = last["nothing"].as_str() {
+        return nothing_to_do(nothing, json, out);
     }
-    let unknown: Vec<String> = selected
-        .iter()
-        .filter(|(holds, _)| holds.is_none())
-        .map(|(_, opening)| {
-            let reason = opening.samples.iter().filter(|sample| sample.value.is_none()).find_map(|sample| sample.reason.as_deref());
-            format!("{}: {}", opening.key(), reason.unwrap_or("not measured"))
-        })
-        .collect();
-    // Unknown never clears: somebody who asked is told, not reassured.
-    if !unknown.is_empty() && unknown.len() == selected.len() {
-        return Err(Failure::new("unknown", format!("nobody can tell whether {} holds: {}", playbook.condition, unknown.join("; "))));
+    let refused: Vec<String> = list(&last["refused"]).iter().map(text).collect();
+    if !refused.is_empty() {
+        say_refused(&refused.join("; "), json, out)?;
+        code = code.max(exit::REFUSED);
     }
-    let remark = match (selected.is_empty(), unknown.is_empty()) {
-        (true, _) => " (no watched target is meant)".to_owned(),
-        (false, true) => String::new(),
-        (false, false) => format!(" (unknown for {})", unknown.join("; ")),
-    };
-    let text = format!("cleared: {} holds for no target now{remark}; nothing was done", playbook.condition);
+    Ok(code)
+}
+
+/// A refusal is a line like every other thing that happens.
+fn say_refused(reason: &str, json: bool, out: &mut dyn Write) -> std::io::Result<()> {
     if json {
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({"at": to_the_millisecond(Moment::now().wall), "event": "cleared", "text": text, "incident": null})
-        )?;
+        let line = serde_json::json!({"at": to_the_millisecond(Moment::now().wall), "event": "refused", "text": reason, "incident": null});
+        writeln!(out, "{line}")
     } else {
-        writeln!(out, "{}", terminal(&text))?;
+        writeln!(out, "refused: {}", terminal(reason))
+    }
+}
+
+fn nothing_to_do(text: &str, json: bool, out: &mut dyn Write) -> Answer {
+    if json {
+        let line = serde_json::json!({"at": to_the_millisecond(Moment::now().wall), "event": "cleared", "text": text, "incident": null});
+        writeln!(out, "{line}")?;
+    } else {
+        writeln!(out, "{}", terminal(text))?;
     }
     Ok(exit::DONE)
 }
@@ -233,7 +223,7 @@ impl Session {
         let requests = signals::watch();
         let mut code = exit::DONE;
         if let Some(reason) = &self.refused {
-            writeln!(out, "refused: {}", terminal(reason))?;
+            say_refused(reason, json, out)?;
             code = exit::REFUSED;
         }
         while !self.open.is_empty() {

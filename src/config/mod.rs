@@ -58,6 +58,27 @@ pub struct Config {
     pub remarks: Vec<Problem>,
     /// Where it came from.
     pub origin: Origin,
+    /// What the texts of both files hash to.
+    pub digests: Digests,
+}
+
+/// SHA-256 of both files' texts, in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Digests {
+    /// Of the playbooks.
+    pub playbooks: String,
+    /// Of the settings.
+    pub settings: String,
+}
+
+impl Digests {
+    fn of(playbooks: &Text, settings: &Text) -> Self {
+        let hex = |text: &Text| {
+            let digest = ring::digest::digest(&ring::digest::SHA256, text.text.as_bytes());
+            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        };
+        Self { playbooks: hex(playbooks), settings: hex(settings) }
+    }
 }
 
 /// Where a configuration came from.
@@ -264,6 +285,7 @@ pub fn parse(playbooks: &Text, settings: &Text) -> Result<Config, Vec<Problem>> 
             books.problems.push(draft.at(&document.text.file, &path, document.head_of(&path)));
         }
     }
+    let digests = Digests::of(playbooks, settings);
     let (list, compiled) = (books.value.take(), rules.value.take());
     let problems = [books.into_problems(), rules.into_problems()].concat();
     match (list, compiled) {
@@ -273,6 +295,7 @@ pub fn parse(playbooks: &Text, settings: &Text) -> Result<Config, Vec<Problem>> 
             policy: Arc::new(policy),
             remarks: problems,
             origin: Origin { dir: None, built_in_settings: false },
+            digests,
         }),
         _ => Err(problems),
     }

@@ -17,7 +17,7 @@ pub enum Command {
     /// Heal by hand; the answer is the incident's id, or why it is refused.
     Heal(Box<Opening>, Sender<Result<String, String>>),
     /// Yes or no to the question of the incident with this id; a yes names the words that were shown.
-    Answer(String, Option<Vec<Vec<String>>>, Answer, Sender<Result<(), NotDone>>),
+    Answer(String, Option<Vec<String>>, Answer, Sender<Result<(), NotDone>>),
     /// Begins a silence; the answer is its id.
     Silence(Silence, Sender<String>),
     /// Ends the silence of this id.

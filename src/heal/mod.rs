@@ -6,6 +6,7 @@ pub mod silence;
 pub mod track;
 pub mod worker;
 pub mod command;
+pub mod by_hand;
 mod job;
 mod adopt;
 pub mod outcome;

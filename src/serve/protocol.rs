@@ -56,7 +56,7 @@ pub enum Request {
     Approve {
         /// The incident's whole id.
         id: String,
-        /// The words of the command that was shown: the yes is to exactly these.
+        /// The words of the command that was shown, of several one after the other: the yes is to exactly these.
         argv: Vec<String>,
         /// Why, for the record.
         #[serde(default)]

@@ -58,7 +58,7 @@ impl Healer {
     ///
     /// # Errors
     /// That no such incident is open, or waits for an answer, or that it asks about other words now.
-    pub fn answer(&mut self, id: &str, shown: Option<&[Vec<String>]>, answer: Answer, now: Moment) -> Result<Vec<Effect>, NotDone> {
+    pub fn answer(&mut self, id: &str, shown: Option<&[String]>, answer: Answer, now: Moment) -> Result<Vec<Effect>, NotDone> {
         let incident = self.live.get(id).ok_or_else(|| NotDone::Unknown(format!("no open incident has the id {id}")))?;
         if incident.status != Status::AwaitingApproval {
             return Err(NotDone::Refused(format!("incident {id} waits for no answer: it is {}", incident.status)));
@@ -67,9 +67,8 @@ impl Healer {
         if late {
             return Err(NotDone::Refused(format!("the time to answer for incident {id} is over")));
         }
-        let asked: Vec<&Vec<String>> =
-            incident.approval.iter().flat_map(|approval| approval.commands.iter().map(|(_, argv)| argv)).collect();
-        if answer.yes && shown.is_some_and(|shown| !shown.iter().eq(asked.iter().copied())) {
+        let asked = incident.approval.iter().flat_map(|approval| approval.commands.iter().flat_map(|(_, argv)| argv));
+        if answer.yes && shown.is_some_and(|shown| !shown.iter().eq(asked)) {
             return Err(NotDone::Refused(format!("incident {id} asks about another command now; look again")));
         }
         let mut effects = Vec::new();

@@ -27,6 +27,12 @@ pub struct Keep {
     pub reports: Option<Duration>,
 }
 
+impl From<&crate::config::settings::History> for Keep {
+    fn from(settings: &crate::config::settings::History) -> Self {
+        Self { incidents: settings.incidents, samples: settings.samples, reports: settings.keep_reports }
+    }
+}
+
 impl Default for Keep {
     /// 90 days of incidents, 7 days of samples, all reports.
     fn default() -> Self {
