@@ -69,6 +69,33 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
     }
 }
 
+/// Runs a permit of one of the guard's fixed looks. Such a program leaves nothing behind, and may run beside an action, whose
+/// processes must not be taken for its own: at the limit it is killed alone, at once. An action that is ended meanwhile takes
+/// the look with it, because it cannot know whose it is.
+#[must_use]
+pub fn look(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32)) -> Outcome {
+    let begin = Moment::now();
+    let _owned = tree::Owned::new();
+    let mut output = Output::default();
+    let end = match spawn(permit, execution) {
+        Err(error) => End::Failed(format!("{} could not be started: {error}", permit.program().display())),
+        Ok(mut child) => {
+            started(i32::try_from(child.id()).unwrap_or(i32::MAX));
+            match supervise(&mut child, &mut output, limit) {
+                Some(status) => end_of(status, &output),
+                None => {
+                    let _ = child.kill();
+                    wait(&child, open_handle(&child).as_ref(), LOOK);
+                    let _ = child.try_wait();
+                    End::TimedOut(execution.timeout)
+                }
+            }
+        }
+    };
+    let (output, output_truncated) = output.into_text();
+    Outcome { end, duration: Moment::now().since(begin), output, output_truncated }
+}
+
 fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts actions, from a permit")]
     let mut command = Command::new(&execution.helper);

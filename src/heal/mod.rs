@@ -8,6 +8,7 @@ mod job;
 pub mod outcome;
 
 pub mod guard;
+pub mod evidence;
 pub mod action;
 pub mod executor;
 pub mod confine;
