@@ -85,6 +85,8 @@ pub fn look(permit: &Permit, execution: &Execution, limit: &Limit, started: impl
                 Some(status) => end_of(status, &output),
                 None => {
                     let _ = child.kill();
+                    // It closes them a moment before it can be reaped.
+                    (child.stdout, child.stderr) = (None, None);
                     wait(&child, open_handle(&child).as_ref(), LOOK);
                     let _ = child.try_wait();
                     End::TimedOut(execution.timeout)

@@ -8,9 +8,9 @@ mod job;
 pub mod outcome;
 
 pub mod guard;
-pub mod evidence;
 pub mod action;
 pub mod executor;
+pub mod evidence;
 pub mod confine;
 mod output;
 pub mod tree;

@@ -90,7 +90,7 @@ fn each_record(log: &Path, limit: &Limit, mut see: impl FnMut(&str)) -> Result<(
 }
 
 /// `3,1023,81234567,-;Out of memory: Killed process 4711 (java) total-vm:…`: level, number, microseconds since boot. The same
-/// with `Memory cgroup out of memory: ` before it.
+/// with `Memory cgroup out of memory: ` before it; older kernels write `4711, UID 0, (java)`.
 fn kill_in(record: &str, now: Moment) -> Option<Kill> {
     let (head, message) = record.split_once(';')?;
     let micros: u64 = head.split(',').nth(2)?.parse().ok()?;
@@ -102,7 +102,7 @@ fn kill_in(record: &str, now: Moment) -> Option<Kill> {
     let (pid, rest) = rest.split_once(" (")?;
     // A name may hold any character, parentheses too.
     let name = rest.rsplit_once(") total-vm:").or_else(|| rest.rsplit_once(')'))?.0;
-    (ago <= LATELY).then(|| Some(Kill { pid: pid.trim_end_matches(',').parse().ok()?, name: name.to_owned(), ago }))?
+    (ago <= LATELY).then(|| Some(Kill { pid: pid.split(',').next()?.parse().ok()?, name: name.to_owned(), ago }))?
 }
 
 #[cfg(test)]

@@ -56,6 +56,19 @@ impl Processes {
         }
         let pids = host::pids().map_err(|error| format!("cannot list the processes: {}", reason::plain(&error)))?;
         let before = self.last.take().filter(|look| now.since(look.at) <= OLDEST);
+        let (seen, note) = self.look(&pids, before.as_ref(), now, limit);
+        let basis = match &before {
+            Some(before) => format!("CPU since the look {} before", in_words(now.since(before.at))),
+            None => "CPU on average since each began".to_owned(),
+        };
+        let evidence = Evidence { sections: sections(seen, &basis, note), hints: Vec::new() };
+        // What was cut short is nobody else's answer.
+        self.shared = (!limit.is_over()).then(|| (now, evidence.clone()));
+        Ok(evidence)
+    }
+
+    /// What these processes are now, and why that is not all; it becomes the last look.
+    fn look(&mut self, pids: &[u32], before: Option<&Look>, now: Moment, limit: &Limit) -> (Vec<Seen>, Option<String>) {
         let mut look = Look { at: now, used: HashMap::with_capacity(pids.len()) };
         let mut seen = Vec::with_capacity(pids.len());
         let mut note = (!pids.contains(&1)).then(|| "the processes of other users are hidden from autoheal".to_owned());
@@ -69,17 +82,10 @@ impl Processes {
                 continue;
             }
             look.used.insert((pid, stat.started), stat.cpu);
-            seen.push(Seen { pid, memory: stat.rss, busy: busy(&stat, pid, before.as_ref(), now), name: stat.comm });
+            seen.push(Seen { pid, memory: stat.rss, busy: busy(&stat, pid, before, now), name: stat.comm });
         }
-        let basis = match &before {
-            Some(before) => format!("CPU since the look {} before", in_words(now.since(before.at))),
-            None => "CPU on average since each began".to_owned(),
-        };
-        let complete = note.is_none();
-        let evidence = Evidence { sections: sections(seen, &basis, note), hints: Vec::new() };
         self.last = Some(look);
-        self.shared = complete.then(|| (now, evidence.clone()));
-        Ok(evidence)
+        (seen, note)
     }
 }
 

@@ -102,7 +102,9 @@ mod tests {
     #[test]
     fn what_is_no_service_is_refused() {
         let long = "x".repeat(256);
-        for unit in ["", "-h", "--root=/x", "a b", "a;b", "a\nb", "../x", "*", "nginx*", "x.socket", "dbus", "systemd-logind", "autoheal", &long] {
+        for unit in
+            ["", "-h", "--root=/x", "a b", "a;b", "a\nb", "../x", "*", "nginx*", "x.socket", "dbus", "systemd-logind", "autoheal", &long]
+        {
             for look in [Look::UnitState(unit), Look::UnitJournal(unit)] {
                 assert_eq!(policy().look(look).unwrap_err().kind, RefusalKind::Placeholder, "{unit:?}");
             }
