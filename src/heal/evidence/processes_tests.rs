@@ -60,9 +60,10 @@ fn a_hostile_name_stays_on_its_line() {
     std::fs::copy("/bin/sleep", &program).unwrap();
     let mut child = command(program.to_str().unwrap()).arg("600").spawn().unwrap();
     crate::collect::test_rig::wait_until("the child has its name", || host::comm(child.id()).is_ok_and(|name| name.starts_with("a\n")));
-    let line = line_of(child.id());
+    let line = std::panic::catch_unwind(|| line_of(child.id()));
     child.kill().unwrap();
     child.wait().unwrap();
+    let line = line.unwrap();
     assert!(line.ends_with(": a\u{fffd}b\u{fffd}[31mc"), "{line:?}");
 }
 
