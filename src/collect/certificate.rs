@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::ServerName;
+use rustls::client::verify_server_name;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::ParsedCertificate;
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::chain::{Dates, Verdict, judge};
 use super::file_glob::{Exact, FileGlob, Found};
+use super::mounts::Mounts;
 use super::schedule::targets;
 use super::shared::Shared;
 use super::tls::{self, Roots, Trust};
@@ -177,6 +181,43 @@ impl Files {
         let verdict = ("unreachable", Some(reason.to_owned()));
         samples(&self.target(path), Err(reason.to_owned()), Some(verdict), Moment::now())
     }
+}
+
+/// The regular files that a path or glob of the settings means now; none where a look could hang.
+pub(crate) fn files_of(glob: &str) -> Vec<PathBuf> {
+    let (files, mounts) = (FileGlob::new(glob, false), Mounts::read());
+    if mounts.may_hang(files.base()) { Vec::new() } else { files.files(&mounts, false).files.into_keys().collect() }
+}
+
+/// A certificate file that a server could show under some name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Fit {
+    /// The earliest end of its chain, in seconds since 1970.
+    pub(crate) not_after: i64,
+}
+
+impl Fit {
+    /// Reads a file of at most `most_bytes`; `None` if it is no certificate, or not for this name.
+    pub(crate) fn of(path: &Path, name: &str, most_bytes: u64) -> Option<Self> {
+        let small = std::fs::metadata(path).is_ok_and(|meta| meta.is_file() && meta.len() <= most_bytes);
+        let chain = if small { tls::certificates_in(path).ok()? } else { return None };
+        // Damaged files may hold anything: parsing runs in a cage that may panic.
+        let fits = std::panic::catch_unwind(|| chain.first().is_some_and(|leaf| is_for(leaf, name))).unwrap_or(false);
+        fits.then(|| Dates::of_chain(&chain).ok()).flatten().map(|dates| Self { not_after: dates.not_after })
+    }
+}
+
+/// Whether the certificate is for this name: by its alternative names, or by its common name if it has no other.
+fn is_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    let by_alternatives = ServerName::try_from(bare)
+        .is_ok_and(|name| ParsedCertificate::try_from(leaf).is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok()));
+    let by_common_name = || {
+        let Ok((_, parsed)) = X509Certificate::from_der(leaf) else { return false };
+        let none = matches!(parsed.subject_alternative_name(), Ok(None));
+        none && parsed.subject().iter_common_name().any(|common| common.as_str().is_ok_and(|common| common.eq_ignore_ascii_case(bare)))
+    };
+    by_alternatives || by_common_name()
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! runs on a pool that grows only while its threads are stuck. A target has at most one measurement under way: a tick
 //! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
 
-mod certificate;
+pub(crate) mod certificate;
 mod chain;
 mod counts;
 mod disk;
@@ -14,12 +14,12 @@ mod exclusions;
 mod file_glob;
 mod fresh;
 mod handshake;
-mod host;
+pub(crate) mod host;
 mod latency;
 mod log_file;
 mod looks;
 mod memory;
-mod mounts;
+pub(crate) mod mounts;
 mod once;
 mod outbox;
 mod pool;

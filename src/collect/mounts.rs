@@ -50,7 +50,7 @@ pub(crate) struct Mount {
     pub(crate) device: String,
     pub(crate) fstype: String,
     /// Major and minor number: bind mounts share them.
-    id: String,
+    pub(crate) id: String,
     read_only: bool,
 }
 

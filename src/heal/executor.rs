@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use nix::unistd::User;
@@ -53,8 +53,7 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
     let gate = child.stdin.take();
     if started(pid) {
-        // A process that died at once says so by its status.
-        let _ = gate.map(|mut gate| gate.write_all(b"\n"));
+        let_go(gate);
     } else {
         drop(gate);
     }
@@ -74,6 +73,42 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
             ended(if stopped { End::Stopped } else { End::TimedOut(execution.timeout) }, output)
         }
     }
+}
+
+/// Runs a permit of one of the guard's fixed looks. Such a program leaves nothing behind, and may run beside an action, whose
+/// processes must not be taken for its own: at the limit it is killed alone, at once. An action that is ended meanwhile takes
+/// the look with it, because it cannot know whose it is.
+#[must_use]
+pub fn look(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32)) -> Outcome {
+    let begin = Moment::now();
+    let _owned = tree::Owned::new();
+    let mut output = Output::default();
+    let end = match spawn(permit, execution) {
+        Err(error) => End::Failed(format!("{} could not be started: {error}", permit.program().display())),
+        Ok(mut child) => {
+            started(i32::try_from(child.id()).unwrap_or(i32::MAX));
+            // What only looks has no intent to be written down first.
+            let_go(child.stdin.take());
+            match supervise(&mut child, &mut output, limit) {
+                Some(status) => end_of(status, &output),
+                None => {
+                    let _ = child.kill();
+                    // It closes them a moment before it can be reaped.
+                    (child.stdout, child.stderr) = (None, None);
+                    wait(&child, open_handle(&child).as_ref(), LOOK);
+                    let _ = child.try_wait();
+                    End::TimedOut(execution.timeout)
+                }
+            }
+        }
+    };
+    let (output, output_truncated) = output.into_text();
+    Outcome { end, duration: Moment::now().since(begin), output, output_truncated }
+}
+
+/// Opens the gate at which the helper waits. One that died at once says so by its status.
+fn let_go(gate: Option<ChildStdin>) {
+    let _ = gate.map(|mut gate| gate.write_all(b"\n"));
 }
 
 fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {

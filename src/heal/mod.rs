@@ -9,11 +9,13 @@ pub mod command;
 pub mod by_hand;
 mod job;
 mod adopt;
+mod witness;
 pub mod outcome;
 
 pub mod guard;
 pub mod action;
 pub mod executor;
+pub mod evidence;
 pub mod confine;
 mod output;
 pub mod tree;

@@ -10,9 +10,11 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use super::command::{Change, Command};
+use super::evidence::{Evidence, MOST_TIME};
 use super::healer::{Effect, Fact, Healer, Input, Saved};
 use super::job::{self, Start, Surroundings};
 use super::outcome::Outcome;
+use super::witness::{self, Wish, Witness};
 use super::{adopt, tree};
 use crate::clock::Moment;
 use crate::collect::{self, Exclusions, Fresh, Measured, Units};
@@ -86,6 +88,8 @@ struct HealWorker {
     measured: Receiver<Measured>,
     done: Receiver<(String, Outcome)>,
     starts: Receiver<Start>,
+    wishes: Sender<Wish>,
+    evidence: Receiver<(String, Evidence)>,
     adopted_out: Sender<(String, String)>,
     adopted: Receiver<(String, String)>,
     acks_out: Sender<Acked>,
@@ -112,8 +116,12 @@ impl HealWorker {
         let (starts_out, starts) = unbounded();
         let (adopted_out, adopted) = unbounded();
         let (acks_out, acks) = unbounded();
+        let (wishes, wished) = unbounded();
+        let (seen, evidence) = unbounded();
         let (helper, exclusions) = (wiring.helper.clone(), wiring.exclusions.clone());
         let surroundings = Surroundings { helper, stop: Arc::new(AtomicBool::new(false)), exclusions, done: outcomes, starts: starts_out };
+        let (helper, exclusions, units) = (wiring.helper.clone(), wiring.exclusions.clone(), wiring.units.clone());
+        witness::start(Witness { helper, exclusions, units, stop: Arc::clone(&surroundings.stop), seen }, wished);
         Self {
             wiring,
             surroundings,
@@ -122,6 +130,8 @@ impl HealWorker {
             measured,
             done,
             starts,
+            wishes,
+            evidence,
             adopted_out,
             adopted,
             acks_out,
@@ -156,6 +166,10 @@ impl HealWorker {
                         self.handle(Input::Finished { id, outcome })
                     }
                     Err(_) => return,
+                },
+                recv(self.evidence) -> seen => match seen {
+                    Ok((id, evidence)) => self.handle(Input::Evidence { id, evidence }),
+                    Err(_) => { self.evidence = never(); Vec::new() }
                 },
                 recv(self.adopted) -> ended => match ended {
                     Ok((id, text)) => self.handle(Input::AdoptedEnded { id, text }),
@@ -255,7 +269,7 @@ impl HealWorker {
                     let fresh = Fresh { token, wants, deadline, reply: self.fresh.clone() };
                     let _ = self.wiring.collect.send(collect::Order::Measure(fresh));
                 }
-                Effect::Gather { id } => queue.extend(self.gather(id)),
+                Effect::Gather { id } => self.gather(&id),
                 Effect::Prepare { id, index } => queue.extend(self.prepare(&id, index)),
                 Effect::Adopt { id, process, until } => self.adopt(id, process, until),
                 Effect::Tell(kind, incident) => told.push((kind, notice::text(kind, &incident, &self.report(&incident)))),
@@ -314,8 +328,13 @@ impl HealWorker {
         adopt::wait(id, process, until, &self.wiring.exclusions, ended, shutdown);
     }
 
-    fn gather(&mut self, id: String) -> Vec<Effect> {
-        self.handle(Input::Evidence { id, evidence: Default::default() })
+    /// Evidence comes back as an event; the incident knows how long it waits.
+    fn gather(&self, id: &str) {
+        if let Some(incident) = self.wiring.healer.incident(id) {
+            let until = Moment::now().after(MOST_TIME);
+            let wish = Wish { incident: Box::new(incident.clone()), config: Arc::clone(&self.wiring.config), until };
+            let _ = self.wishes.send(wish);
+        }
     }
 
     fn prepare(&mut self, id: &str, index: usize) -> Vec<Effect> {

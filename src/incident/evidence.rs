@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One look at the host around a target in trouble.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
     /// What was seen, part by part.
     pub sections: Vec<Section>,
@@ -12,7 +12,7 @@ pub struct Evidence {
 }
 
 /// One part of the evidence.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Section {
     /// What it is about.
     pub title: String,

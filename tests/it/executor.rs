@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(60);
 static TURN: Mutex<()> = Mutex::new(());
 
 /// One action at a time, in a process that inherits orphans, as the agent is.
-struct Stage {
+pub(crate) struct Stage {
     _turn: MutexGuard<'static, ()>,
     dir: tempfile::TempDir,
     stop: Arc<AtomicBool>,
@@ -30,14 +30,14 @@ struct Stage {
 }
 
 impl Stage {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         tree::become_subreaper();
         let command_path = COMMAND_PATH.map(PathBuf::from).to_vec();
         Self { _turn: turn, dir: tempfile::tempdir().unwrap(), stop: Arc::default(), command_path }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
@@ -73,7 +73,7 @@ impl Stage {
     }
 }
 
-fn permit(rule: &serde_json::Value, command: &str) -> Permit {
+pub(crate) fn permit(rule: &serde_json::Value, command: &str) -> Permit {
     let settings = serde_json::json!({"allowed_commands": [rule], "command_path": COMMAND_PATH});
     let settings = parse_settings(&Text::new("settings", &settings.to_string())).unwrap();
     let (policy, problems) = Policy::compile(&settings);

@@ -21,14 +21,14 @@ fn ended_early(limit: &crate::heal::outcome::Limit) -> &'static str {
 }
 
 /// MiB with one decimal, as people read them.
-fn mebibytes(bytes: u64) -> String {
+pub(super) fn mebibytes(bytes: u64) -> String {
     #[expect(clippy::cast_precision_loss, reason = "one decimal is shown")]
     let size = bytes as f64 / f64::from(1 << 20);
     format!("{size:.1} MiB")
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -36,7 +36,7 @@ mod tests {
     use crate::heal::outcome::Limit;
 
     /// A limit that ends `seconds` from now.
-    pub(super) fn limit(seconds: u64) -> Limit {
+    pub(in crate::heal) fn limit(seconds: u64) -> Limit {
         Limit { deadline: Moment::now().after(Duration::from_secs(seconds)), stop: Arc::default() }
     }
 

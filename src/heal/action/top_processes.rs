@@ -79,12 +79,12 @@ fn rows(processes: &[&Process]) -> String {
 }
 
 /// A process can call itself anything; a line break would make a row of its own.
-fn visible(name: &str) -> String {
+pub(in crate::heal) fn visible(name: &str) -> String {
     name.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
 }
 
 /// Names of the users of `/etc/passwd`, by number. The system's look-up could ask a directory server that does not answer.
-fn user_names() -> HashMap<String, String> {
+pub(in crate::heal) fn user_names() -> HashMap<String, String> {
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let users = text.lines().filter_map(|line| {
         let mut fields = line.split(':');

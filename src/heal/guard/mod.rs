@@ -15,6 +15,7 @@ mod advice;
 mod answer;
 mod compile;
 mod label;
+mod look;
 mod matching;
 mod path;
 mod program;
@@ -32,6 +33,7 @@ use std::path::PathBuf;
 
 pub use answer::{Permit, Refusal, RefusalKind, Reviewed, RuleProblem};
 pub use compile::RuleLine;
+pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
