@@ -9,8 +9,8 @@ use rustls::pki_types::ServerName;
 
 use super::chain::{Dates, Verdict, judge};
 use super::file_glob::{Exact, FileGlob, Found};
-use super::schedule::targets;
 use super::shared::Shared;
+use super::slot::targets;
 use super::tls::{self, Roots, Trust};
 use super::{Collector, handshake};
 use crate::clock::Moment;
