@@ -17,8 +17,8 @@ fn policy() -> Policy {
         command_path: ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(Into::into).to_vec(),
         services: BTreeMap::new(),
         max_actions_per_hour: 60,
-        history: Default::default(),
         silences: Vec::new(),
+        history: Default::default(),
     };
     Policy::compile(&settings).0
 }

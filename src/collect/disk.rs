@@ -6,8 +6,8 @@ use std::sync::Arc;
 use rustix::fs::StatVfs;
 
 use super::mounts::{Mount, Mounts};
-use super::schedule::targets;
 use super::shared::Shared;
+use super::slot::targets;
 use super::{Collector, reason};
 use crate::clock::Moment;
 use crate::metric;

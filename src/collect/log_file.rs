@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file_glob::{Exact, FileGlob, Found};
-use super::schedule::targets;
 use super::shared::Shared;
+use super::slot::targets;
 use super::{Collector, reason};
 use crate::clock::Moment;
 use crate::metric;

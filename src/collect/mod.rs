@@ -31,6 +31,7 @@ pub(crate) mod reason;
 mod sampling;
 mod schedule;
 mod shared;
+mod slot;
 #[cfg(test)]
 pub(crate) mod test_rig;
 pub mod tls;
@@ -63,7 +64,7 @@ pub trait Collector: Send {
     /// collector also tells of some that are not. `None`: it could not look everywhere, so what it did not find may be there
     /// all the same.
     fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
-        Some(schedule::targets(samples))
+        Some(slot::targets(samples))
     }
 }
 

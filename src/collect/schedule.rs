@@ -13,13 +13,14 @@ use super::entry::Entry;
 use super::fresh::Requests;
 use super::outbox::{Outbox, Unheard};
 use super::pool::{self, Done, Job, Panicked, Pool};
-use super::presence::{Leaving, Presence};
+use super::presence::Leaving;
 use super::shared::Shared;
+use super::slot::{Slot, targets};
 use super::{Collector, Counts, Fresh, Order};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
-use crate::sample::{Batch, Gone, Labels, SLEPT, Sample, Target};
+use crate::sample::{Batch, Gone, SLEPT, Sample, Target};
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -42,27 +43,6 @@ pub(crate) struct Scheduler {
     asleep: Duration,
     /// Targets of entries that are watched no more.
     leaving: Vec<Leaving>,
-}
-
-/// One entry at work.
-struct Slot {
-    entry: Entry,
-    key: String,
-    /// Not here while it measures on the pool.
-    collector: Option<Box<dyn Collector>>,
-    /// Running clock. A heap element with another time is outdated.
-    due: Duration,
-    /// When it went to the pool.
-    sent: Moment,
-    /// What it measured last.
-    targets: Vec<Arc<Target>>,
-    /// Which targets it has had.
-    presence: Presence,
-    /// It was measured at least once.
-    measured: bool,
-    /// It was measured, or found to hang, at least once.
-    settled: bool,
-    panicked: bool,
 }
 
 impl Scheduler {
@@ -329,54 +309,11 @@ impl Scheduler {
     }
 }
 
-impl Slot {
-    fn new(entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> Self {
-        // A listed mount is taken to have been there: an earlier life of the agent may have left an incident of it.
-        let listed = if let Entry::Disk(_) = entry { entry.named_target() } else { None };
-        Self {
-            presence: Presence::of(listed.into_iter().collect()),
-            entry,
-            key,
-            collector: Some(collector),
-            due: now.running,
-            sent: now,
-            targets: Vec::new(),
-            measured: false,
-            settled: false,
-            panicked: false,
-        }
-    }
-
-    /// Whether this target is one of its own.
-    fn has(&self, identity: &Labels) -> bool {
-        self.presence.has(identity) || self.entry.named_target().is_some_and(|target| target.identity == *identity)
-    }
-
-    /// It is watched no more: its targets have three intervals to turn up elsewhere.
-    fn leave(self, now: Moment) -> Vec<Leaving> {
-        let (kind, interval) = (self.entry.kind(), self.entry.interval());
-        let named = self.entry.named_target().map(|target| target.identity.clone());
-        let all: BTreeSet<Labels> = self.presence.into_identities().chain(named).collect();
-        all.into_iter().map(|identity| Leaving::new(Gone { kind, identity }, interval, now)).collect()
-    }
-}
-
 /// The first tick after `now`, and how many were missed between `due` and that one.
 fn next_tick(due: Duration, interval: Duration, now: Duration) -> (Duration, u64) {
     let behind = now.saturating_sub(due).as_nanos() / interval.as_nanos().max(1);
     let missed = u32::try_from(behind).unwrap_or(u32::MAX);
     (due + interval * missed + interval, u64::from(missed))
-}
-
-/// The targets of these samples, each once.
-pub(super) fn targets(samples: &[Sample]) -> Vec<Arc<Target>> {
-    let mut targets: Vec<Arc<Target>> = Vec::new();
-    for sample in samples {
-        if targets.last().is_none_or(|last| !Arc::ptr_eq(last, &sample.target)) {
-            targets.push(Arc::clone(&sample.target));
-        }
-    }
-    targets
 }
 
 #[cfg(test)]

@@ -385,3 +385,7 @@ pub fn samples_of(condition: &Condition, identity: &Labels, samples: &[Sample]) 
     found.sort_by_key(|sample| sample.metric != leading);
     found
 }
+
+#[cfg(test)]
+#[path = "detector_tests.rs"]
+mod tests;

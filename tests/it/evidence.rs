@@ -1,5 +1,6 @@
 //! Evidence that needs programs: the fixed looks, run by the built binary.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -34,8 +35,10 @@ impl Beside {
     fn start() -> Self {
         let null = || Stdio::null();
         let mut command = Command::new(helper());
-        command.args(["__confine", "--", "/bin/sleep", "600"]).stdin(null()).stdout(null()).stderr(null());
-        Self(command.spawn().unwrap())
+        command.args(["__confine", "--", "/bin/sleep", "600"]).stdin(Stdio::piped()).stdout(null()).stderr(null());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(b"\n").unwrap();
+        Self(child)
     }
 }
 

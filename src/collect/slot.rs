@@ -1,0 +1,75 @@
+//! One watch entry at work: its collector, its place in the schedule, and the targets that it has.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Collector;
+use super::entry::Entry;
+use super::presence::{Leaving, Presence};
+use crate::clock::Moment;
+use crate::sample::{Gone, Labels, Sample, Target};
+
+/// One entry at work.
+pub(super) struct Slot {
+    pub(super) entry: Entry,
+    pub(super) key: String,
+    /// Not here while it measures on the pool.
+    pub(super) collector: Option<Box<dyn Collector>>,
+    /// Running clock. A heap element with another time is outdated.
+    pub(super) due: Duration,
+    /// When it went to the pool.
+    pub(super) sent: Moment,
+    /// What it measured last.
+    pub(super) targets: Vec<Arc<Target>>,
+    /// Which targets it has had.
+    pub(super) presence: Presence,
+    /// It was measured at least once.
+    pub(super) measured: bool,
+    /// It was measured, or found to hang, at least once.
+    pub(super) settled: bool,
+    pub(super) panicked: bool,
+}
+
+impl Slot {
+    pub(super) fn new(entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> Self {
+        // A listed mount is taken to have been there: an earlier life of the agent may have left an incident of it.
+        let listed = if let Entry::Disk(_) = entry { entry.named_target() } else { None };
+        Self {
+            presence: Presence::of(listed.into_iter().collect()),
+            entry,
+            key,
+            collector: Some(collector),
+            due: now.running,
+            sent: now,
+            targets: Vec::new(),
+            measured: false,
+            settled: false,
+            panicked: false,
+        }
+    }
+
+    /// Whether this target is one of its own.
+    pub(super) fn has(&self, identity: &Labels) -> bool {
+        self.presence.has(identity) || self.entry.named_target().is_some_and(|target| target.identity == *identity)
+    }
+
+    /// It is watched no more: its targets have three intervals to turn up elsewhere.
+    pub(super) fn leave(self, now: Moment) -> Vec<Leaving> {
+        let (kind, interval) = (self.entry.kind(), self.entry.interval());
+        let named = self.entry.named_target().map(|target| target.identity.clone());
+        let all: BTreeSet<Labels> = self.presence.into_identities().chain(named).collect();
+        all.into_iter().map(|identity| Leaving::new(Gone { kind, identity }, interval, now)).collect()
+    }
+}
+
+/// The targets of these samples, each once.
+pub(super) fn targets(samples: &[Sample]) -> Vec<Arc<Target>> {
+    let mut targets: Vec<Arc<Target>> = Vec::new();
+    for sample in samples {
+        if targets.last().is_none_or(|last| !Arc::ptr_eq(last, &sample.target)) {
+            targets.push(Arc::clone(&sample.target));
+        }
+    }
+    targets
+}
