@@ -53,6 +53,7 @@ pub mod detect;
 pub mod incident;
 pub mod heal;
 pub mod record;
+pub mod notification;
 
 pub mod config;
 pub mod placeholder;

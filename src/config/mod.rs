@@ -29,6 +29,7 @@ mod trust;
 pub mod watched;
 pub mod words;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -60,6 +61,14 @@ pub struct Config {
     pub origin: Origin,
     /// What the texts of both files hash to.
     pub digests: Digests,
+}
+
+impl Config {
+    /// The playbooks by their ids.
+    #[must_use]
+    pub fn by_id(&self) -> HashMap<String, Arc<Playbook>> {
+        self.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect()
+    }
 }
 
 /// SHA-256 of both files' texts, in hexadecimal.

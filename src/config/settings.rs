@@ -127,6 +127,14 @@ pub struct Watch {
 }
 
 impl Watch {
+    /// The longest time that one measurement of a target may take.
+    #[must_use]
+    pub fn longest_timeout(&self) -> Duration {
+        let endpoints = self.endpoints.iter().map(|entry| entry.timeout);
+        let certificates = self.certificates.iter().map(|entry| entry.timeout);
+        endpoints.chain(certificates).max().unwrap_or_default()
+    }
+
     /// How many entries there are; `"auto"` disks and memory are one each.
     #[must_use]
     pub fn entries(&self) -> usize {

@@ -1,7 +1,7 @@
 //! The heal worker: the one thread that owns the incidents. It carries inputs to the [`Healer`] and does what it says;
 //! it never waits for a measurement, an action, or the disk: they come back as events.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,10 +19,11 @@ use super::{adopt, tree};
 use crate::clock::Moment;
 use crate::collect::{self, Exclusions, Fresh, Measured, Units};
 use crate::config::Config;
-use crate::config::playbook::Playbook;
+use crate::config::playbook::Severity;
 use crate::detect::{self, Edge};
 use crate::incident::event::{Notice, Prepared};
 use crate::incident::{DedupKey, Incident, RunningProcess};
+use crate::notification::Teller;
 use crate::record::recorder::{Ack, Acked, Message};
 use crate::record::store::report_path;
 use crate::record::{notice, report, row, saved};
@@ -100,6 +101,7 @@ struct HealWorker {
     /// The action whose intent is being written down.
     intent: Option<Intent>,
     followers: Vec<Sender<Change>>,
+    teller: Teller,
 }
 
 /// An action that waits until its intent is durable.
@@ -122,6 +124,7 @@ impl HealWorker {
         let surroundings = Surroundings { helper, stop: Arc::new(AtomicBool::new(false)), exclusions, done: outcomes, starts: starts_out };
         let (helper, exclusions, units) = (wiring.helper.clone(), wiring.exclusions.clone(), wiring.units.clone());
         witness::start(Witness { helper, exclusions, units, stop: Arc::clone(&surroundings.stop), seen }, wished);
+        let teller = Teller::new(wiring.record.clone());
         Self {
             wiring,
             surroundings,
@@ -140,6 +143,7 @@ impl HealWorker {
             prepared: None,
             intent: None,
             followers: Vec::new(),
+            teller,
         }
     }
 
@@ -200,7 +204,14 @@ impl HealWorker {
 
     fn wait(&self, now: Moment) -> Duration {
         let intent = self.intent.as_ref().map(|intent| intent.until.running.saturating_sub(now.running));
-        self.wiring.healer.next_tick(now).into_iter().chain(intent).min().map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))
+        self.wiring
+            .healer
+            .next_tick(now)
+            .into_iter()
+            .chain(intent)
+            .chain(self.teller.next(now))
+            .min()
+            .map_or(LONGEST_WAIT, |wait| wait.min(LONGEST_WAIT))
     }
 
     /// Takes up what an earlier life of the agent left.
@@ -216,7 +227,7 @@ impl HealWorker {
         if let Some(detect) = &self.wiring.detect {
             let _ = detect.send(detect::Order::Expect { keys, interval: self.wiring.config.settings.interval });
         }
-        let playbooks = by_id(&self.wiring.config);
+        let playbooks = self.wiring.config.by_id();
         let effects = self.wiring.healer.resume(&playbooks, running, Moment::now());
         self.perform(effects);
     }
@@ -224,7 +235,7 @@ impl HealWorker {
     fn configured(&mut self, config: Arc<Config>) -> Vec<Effect> {
         let dry_run = self.wiring.dry_run || config.settings.dry_run;
         let (max_actions_per_hour, silences) = (config.settings.max_actions_per_hour, config.settings.silences.clone());
-        let playbooks = by_id(&config);
+        let playbooks = config.by_id();
         self.wiring.config = config;
         self.handle(Input::Configured { playbooks, dry_run, max_actions_per_hour, silences })
     }
@@ -265,16 +276,21 @@ impl HealWorker {
         while let Some(effect) = queue.pop_front() {
             match effect {
                 Effect::Measure { token, wants } => {
-                    let deadline = Moment::now().after(self.measure_limit());
+                    let deadline = Moment::now().after(self.wiring.config.settings.watch.longest_timeout() + MEASURE_SLACK);
                     let fresh = Fresh { token, wants, deadline, reply: self.fresh.clone() };
                     let _ = self.wiring.collect.send(collect::Order::Measure(fresh));
                 }
                 Effect::Gather { id } => self.gather(&id),
                 Effect::Prepare { id, index } => queue.extend(self.prepare(&id, index)),
                 Effect::Adopt { id, process, until } => self.adopt(id, process, until),
-                Effect::Tell(kind, incident) => told.push((kind, notice::text(kind, &incident, &self.report(&incident)))),
+                Effect::Tell(kind, incident) => {
+                    let text = notice::text(kind, &incident, &self.report(&incident));
+                    let critical = incident.playbook.severity == Severity::Critical;
+                    told.extend(self.teller.tell(kind, critical, &incident.id, text, Moment::now()));
+                }
                 Effect::Recovered(key, page) => {
-                    told.push((Notice::Recovered, notice::recovered(&key, &page.incident, &crate::host::name())));
+                    let text = notice::recovered(&key, &page.incident, &crate::host::name());
+                    told.extend(self.teller.tell(Notice::Recovered, false, &page.incident, text, Moment::now()));
                 }
                 Effect::Changed(incident) => {
                     changed.insert(incident.id.clone(), incident);
@@ -284,6 +300,7 @@ impl HealWorker {
             }
         }
         self.write_down(facts, changed, ack);
+        told.extend(self.teller.summaries(Moment::now()));
         for (kind, text) in told {
             self.announce(Change::Told(kind, text));
         }
@@ -350,14 +367,6 @@ impl HealWorker {
         }
     }
 
-    /// A fresh measurement takes at most the longest timeout of a target, and a little.
-    fn measure_limit(&self) -> Duration {
-        let watch = &self.wiring.config.settings.watch;
-        let endpoints = watch.endpoints.iter().map(|entry| entry.timeout);
-        let certificates = watch.certificates.iter().map(|entry| entry.timeout);
-        endpoints.chain(certificates).max().unwrap_or_default() + MEASURE_SLACK
-    }
-
     /// A running action gets its time to end, then it is ended; its outcome is recorded either way. One that has not started
     /// never does.
     fn stop(mut self) {
@@ -386,8 +395,4 @@ impl HealWorker {
         self.surroundings.stop.store(true, Ordering::Relaxed);
         self.done.recv_timeout(LAST_ACTION).ok()
     }
-}
-
-fn by_id(config: &Config) -> HashMap<String, Arc<Playbook>> {
-    config.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect()
 }

@@ -71,7 +71,7 @@ pub enum Effect {
 }
 
 /// What people are told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Notice {
     /// A yes or no is needed.
     Approval,
@@ -83,4 +83,18 @@ pub enum Notice {
     Recovered,
     /// The host has had its actions of this hour; everything waits.
     OverBudget,
+}
+
+impl Notice {
+    /// The word for it, in the history and in summaries.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Escalated => "escalated",
+            Self::Resolved => "resolved",
+            Self::Recovered => "recovered",
+            Self::OverBudget => "over_budget",
+        }
+    }
 }

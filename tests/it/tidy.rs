@@ -23,6 +23,7 @@ const CORE: &[&str] = &[
     "src/detect/progress.rs",
     "src/detect/rule.rs",
     "src/incident",
+    "src/notification/throttle.rs",
     "src/heal/budget.rs",
     "src/heal/guard",
     "src/heal/healer",
