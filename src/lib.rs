@@ -4,11 +4,13 @@
 //! # What happens to a sample
 //!
 //! ```text
-//! collectors ──Sample──▶ detector ──Edge──▶ heal worker ──Permit──▶ executor, native actions
+//! collectors ──Batch──▶ detector ──Edge──▶ heal worker ──Permit──▶ executor, native actions
 //! (local thread,  bounded,   (condition     (incidents;     │
 //!  timer heap,    latest     state per key)  one action     ├──▶ fresh measurement: asks the collectors, comes back as an event
-//!  pool)          wins                       at a time)     └──▶ report (Markdown), notice (log)
+//!  pool)          wins                       at a time)     ├──▶ evidence: asks the witness, comes back as an event
+//!                                                           └──Message──▶ recorder: history (SQLite), reports (Markdown)
 //! reloader ──Arc<Config>──▶ agent ──▶ collectors, detector, heal worker
+//! control socket ──Call──▶ clerk ──Command (with a reply sender)──▶ heal worker, detector, reloader
 //! ```
 //!
 //! 1. A [collector](collect) measures a target and sends [samples](sample): a [metric], labels, a value or the reason
@@ -18,7 +20,10 @@
 //! 3. The [heal worker](heal::worker) opens an [incident]. Its condition is measured afresh; if it holds, the playbook's
 //!    actions are reviewed by the [guard](heal::guard), run one at a time by the [executor](heal::executor), and proven by
 //!    fresh measurements. What did not work is escalated.
-//! 4. After each step the [report](record::report) is written anew.
+//! 4. What lies between two incidents of a target (cooldown, failures, breaker, what people were told) is its
+//!    [track](heal::track).
+//! 5. After each step the incident goes to the [recorder](record::recorder): a row of the history and its
+//!    [report](record::report). An action starts when its intent is durable; its helper waits at a gate until then.
 //!
 //! # Who owns what
 //!
@@ -26,20 +31,26 @@
 //! | --- | --- |
 //! | timers, collectors, what is in flight | thread `collect`; `collect:pool` threads borrow one collector at a time |
 //! | latest samples, progress of conditions | thread `detect` |
-//! | incidents, cooldowns, reports that wait for room | thread `heal` |
-//! | the running action | thread `heal:action`, one at most |
+//! | incidents, tracks, silences by hand, what people are told | thread `heal` |
+//! | the running action | thread `heal:action`, one at most; `heal:adopted` waits for one of an earlier life |
+//! | the last look at all processes | thread `heal:evidence` |
+//! | history, reports, what waits for room | thread `record` |
+//! | connections of people | threads `control`, `control:peer`; `clerk` and `clerk:stream` wait for the answers |
 //! | which signal came | thread `signals`; it hands them on and reaps orphans of actions |
 //! | the files' last good contents | thread `reload` |
-//! | the configuration in force, what the service manager was told | the [agent], on the main thread |
+//! | the configuration in force, what the service manager was told | the [agent], on the main thread; others read the [board](serve::board) |
 //!
 //! # Invariants, as absences
 //!
 //! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
-//!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector}`,
-//!   `incident`, `heal::{healer, cooldown, budget, outcome}`, `record::{report, notice, escape, json}`.
+//!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector, rule}`,
+//!   `incident`, `heal::{healer, track, budget, silence, outcome}`, `notification::throttle`,
+//!   `record::{report, notice, stats, escape, json}`.
 //! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.
 //! - No shell is ever started, but for a text that an `exact:` rule allows as a whole.
-//! - No thread waits for another's answer: measurements and outcomes are events. The channel graph has no cycle that blocks,
+//! - Nothing runs whose intent is not written down first, unless there is no room or the disk takes over 2 s; nothing without an
+//!   outcome runs again.
+//! - No thread that acts waits for another's answer: measurements, evidence, acknowledgements and outcomes are events. The channel graph has no cycle that blocks,
 //!   because edges, orders and answers go through unbounded channels and samples coalesce.
 //! - No thread starts but through [`threads`], no program but through the executor.
 //! - No `unsafe`.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,21 +14,41 @@ use crate::metric::{self, Kind, Metric};
 /// A machine that slept for less has not slept.
 pub const SLEPT: Duration = Duration::from_secs(1);
 
-/// Names and values that tell one target from another, sorted by name. Cheap to clone.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Labels(Arc<BTreeMap<String, String>>);
+/// Names and values that tell one target from another, sorted by name. Cheap to clone, and small: a host can have many thousands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
+pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
+
+impl Default for Labels {
+    /// No label: one value for all of them.
+    fn default() -> Self {
+        static NONE: OnceLock<Labels> = OnceLock::new();
+        NONE.get_or_init(|| Self(Arc::from([]))).clone()
+    }
+}
+
+impl From<BTreeMap<String, String>> for Labels {
+    fn from(map: BTreeMap<String, String>) -> Self {
+        if map.is_empty() { Self::default() } else { Self(map.into_iter().map(|(name, value)| (name.into(), value.into())).collect()) }
+    }
+}
+
+impl From<Labels> for BTreeMap<String, String> {
+    fn from(labels: Labels) -> Self {
+        labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+}
 
 impl Labels {
     /// The value of the label `name`, if there is one.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
     }
 
     /// Names and values in order of the names.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (&**name, &**value))
     }
 
     /// Whether there is no label: the host itself is the target.
@@ -46,25 +66,25 @@ impl Labels {
     /// Whether every label of `other` is here with the same value.
     #[must_use]
     pub fn covers(&self, other: &Self) -> bool {
-        other.0.iter().all(|(name, value)| self.0.get(name) == Some(value))
+        other.iter().all(|(name, value)| self.get(name) == Some(value))
     }
 
     /// The labels of both; where both have one, `other`'s value.
     #[must_use]
     pub fn with(&self, other: &Self) -> Self {
-        if other.is_empty() { self.clone() } else { self.0.iter().chain(other.0.iter()).map(|(n, v)| (n.clone(), v.clone())).collect() }
+        if other.is_empty() { self.clone() } else { self.iter().chain(other.iter()).collect() }
     }
 
     /// The labels that name a target, without the facts about it (process id, device, …).
     #[must_use]
     pub fn identity(&self) -> Self {
-        self.0.iter().filter(|(name, _)| !metric::is_fact(name)).map(|(n, v)| (n.clone(), v.clone())).collect()
+        self.iter().filter(|(name, _)| !metric::is_fact(name)).collect()
     }
 }
 
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self(Arc::new(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
+        Self::from(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect::<BTreeMap<String, String>>())
     }
 }
 

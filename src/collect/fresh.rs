@@ -1,10 +1,13 @@
 //! Requests for fresh samples that are not answered yet.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{Fresh, Measured, Want};
 use crate::clock::Moment;
-use crate::sample::Sample;
+use crate::sample::{Labels, Sample};
+
+/// Up to so many requests look through all samples themselves.
+const FEW: usize = 8;
 
 /// The open requests.
 #[derive(Debug, Default)]
@@ -28,14 +31,23 @@ impl Requests {
     /// A measurement is done. `true`: it began too early for somebody, so another one is needed.
     pub(crate) fn measured(&mut self, id: u64, began: Moment, samples: &[Sample]) -> bool {
         let mut again = false;
+        // One measurement can be the answer to hundreds of requests, each for one of thousands of targets.
+        let mut by_target: HashMap<&Labels, Vec<&Sample>> = HashMap::new();
+        if self.0.len() > FEW {
+            samples.iter().for_each(|sample| by_target.entry(&sample.target.identity).or_default().push(sample));
+        }
         for request in self.0.iter_mut().filter(|request| request.awaited.contains(&id)) {
             if began < request.asked {
                 again = true;
                 continue;
             }
             request.awaited.remove(&id);
-            let wanted = samples.iter().filter(|sample| request.order.wants.iter().any(|want| concerns(want, sample)));
-            request.samples.extend(wanted.cloned());
+            let wants = &request.order.wants;
+            let wanted = |sample: &&Sample| wants.iter().any(|want| concerns(want, sample));
+            match wants.first().and_then(|want| by_target.get(&want.identity)) {
+                Some(own) => request.samples.extend(own.iter().copied().filter(wanted).cloned()),
+                None => request.samples.extend(samples.iter().filter(wanted).cloned()),
+            }
         }
         again
     }

@@ -4,6 +4,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,7 +122,7 @@ impl Scheduler {
                 recv(shutdown) -> _ => return,
                 recv(done) -> result => self.results(result.into_iter().chain(done.try_iter())),
                 recv(orders) -> order => match order {
-                    Ok(order) => self.obey(order),
+                    Ok(order) => self.obey(iter::once(order).chain(orders.try_iter())),
                     // Nobody can ask for anything any more; a closed channel would be ready for ever.
                     Err(_) => orders = never(),
                 },
@@ -289,23 +290,29 @@ impl Scheduler {
         self.outbox.add(samples);
     }
 
-    fn obey(&mut self, order: Order) {
-        match order {
-            Order::Watch(settings) => self.watch(&settings),
-            Order::Measure(order) => self.measure(order),
+    /// Requests that wait together are met by one measurement: thousands of incidents may look at the same glob.
+    fn obey(&mut self, orders: impl Iterator<Item = Order>) {
+        self.shared.next_turn();
+        let asked = Moment::now();
+        let mut wanted = BTreeSet::new();
+        for order in orders {
+            match order {
+                Order::Watch(settings) => self.watch(&settings),
+                Order::Measure(order) => wanted.extend(self.request(order, asked)),
+            }
+        }
+        for id in wanted {
+            self.begin(id);
         }
     }
 
-    /// Measures what a request wants. What is under way began too early; it is measured again when it returns.
-    fn measure(&mut self, order: Fresh) {
-        self.shared.next_turn();
-        let asked = Moment::now();
+    /// Takes a request and says what must be measured for it. What is under way began too early; it is measured again when it
+    /// returns.
+    fn request(&mut self, order: Fresh, asked: Moment) -> BTreeSet<u64> {
         let wanted = |slot: &Slot| order.wants.iter().any(|want| slot.entry.answers(want));
         let awaited: BTreeSet<u64> = self.slots.iter().filter(|(_, slot)| wanted(slot)).map(|(id, _)| *id).collect();
         self.requests.add(order, asked, awaited.clone());
-        for id in awaited {
-            self.begin(id);
-        }
+        awaited
     }
 }
 
