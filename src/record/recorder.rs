@@ -174,10 +174,13 @@ impl Recorder {
 
     /// One transaction, the answers to it, and whatever else is due. What is left makes the next [wait](Recorder::wait) short.
     fn turn(&mut self, now: Moment) {
-        self.write_rows(now);
-        for (path, text) in mem::take(&mut self.texts) {
-            self.reports.write_text(&path, text);
+        // A report that is there is renewed before its row: a crash between the two then leaves an incident that goes on, and the
+        // next start writes both. The other way round its report would never say how it ended. An intent is waited for: it goes first.
+        if self.acks.is_empty() {
+            self.write_reports(Path::exists);
         }
+        self.write_rows(now);
+        self.write_reports(|_| true);
         self.reports.retry();
         if self.next_flush.is_due(now) {
             self.next_flush = now.after(FLUSH);
@@ -190,6 +193,14 @@ impl Recorder {
         self.forget_old(now);
         let (behind, dropped) = (self.backlog.len() + self.reports.waiting(), self.backlog.dropped() + self.reports.dropped());
         self.state.change(|state| (state.behind, state.dropped) = (behind, dropped));
+    }
+
+    fn write_reports(&mut self, chosen: impl Fn(&Path) -> bool) {
+        let (chosen, later): (BTreeMap<_, _>, _) = mem::take(&mut self.texts).into_iter().partition(|(path, _)| chosen(path));
+        self.texts = later;
+        for (path, text) in chosen {
+            self.reports.write_text(&path, text);
+        }
     }
 
     /// Writes the first of the rows that wait, and answers those who wait for them.
