@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::config::playbook::Severity;
 use crate::detect::{self, Edge};
 use crate::incident::event::{Notice, Prepared};
-use crate::incident::{DedupKey, Incident, RunningProcess};
+use crate::incident::{DedupKey, Incident};
 use crate::notification::Teller;
 use crate::record::recorder::{Ack, Acked, Message};
 use crate::record::store::report_path;
@@ -35,6 +35,8 @@ const LAST_ACTION: Duration = Duration::from_secs(10);
 const INTENT: Duration = Duration::from_secs(2);
 /// What a fresh measurement may take on top of the target's own timeout.
 const MEASURE_SLACK: Duration = Duration::from_secs(2);
+/// So many messages may wait for the recorder before incidents wait for it.
+const PRESSED: usize = 256;
 /// Without anything due the clocks are looked at this often: waits stand still while the machine sleeps.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -199,6 +201,7 @@ impl HealWorker {
     }
 
     fn handle(&mut self, input: Input) -> Vec<Effect> {
+        self.wiring.healer.press(self.wiring.record.len() > PRESSED);
         self.wiring.healer.handle(input, Moment::now())
     }
 
@@ -264,7 +267,7 @@ impl HealWorker {
     }
 
     fn perform(&mut self, effects: Vec<Effect>) {
-        self.perform_with(effects, None);
+        self.perform_with(effects, None)
     }
 
     /// Does what the healer says. What is written down comes last: it delays no action. Facts come before incidents: after a
@@ -282,7 +285,10 @@ impl HealWorker {
                 }
                 Effect::Gather { id } => self.gather(&id),
                 Effect::Prepare { id, index } => queue.extend(self.prepare(&id, index)),
-                Effect::Adopt { id, process, until } => self.adopt(id, process, until),
+                Effect::Adopt { id, process, until } => {
+                    let (ended, shutdown) = (self.adopted_out.clone(), self.wiring.shutdown.clone());
+                    adopt::wait(id, process, until, &self.wiring.exclusions, ended, shutdown);
+                }
                 Effect::Tell(kind, incident) => {
                     let text = notice::text(kind, &incident, &self.report(&incident));
                     let critical = incident.playbook.severity == Severity::Critical;
@@ -338,11 +344,6 @@ impl HealWorker {
         if let Some(detect) = &self.wiring.detect {
             let _ = detect.send(detect::Order::Rearm(key, Moment::now()));
         }
-    }
-
-    fn adopt(&self, id: String, process: RunningProcess, until: Moment) {
-        let (ended, shutdown) = (self.adopted_out.clone(), self.wiring.shutdown.clone());
-        adopt::wait(id, process, until, &self.wiring.exclusions, ended, shutdown);
     }
 
     /// Evidence comes back as an event; the incident knows how long it waits.

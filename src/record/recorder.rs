@@ -25,8 +25,9 @@ const RETRY: Duration = Duration::from_secs(5);
 const FLUSH: Duration = Duration::from_secs(60);
 /// How often old things are forgotten.
 const DAY: Duration = Duration::from_secs(86_400);
-/// So many messages are taken in before the next transaction.
-const AT_ONCE: usize = 1000;
+/// So many messages are taken in before the next transaction. While writing works the rest waits in the channel, where it costs
+/// nothing to look for an older row of the same thing.
+const AT_ONCE: usize = 64;
 /// So many rows of samples wait for room; the oldest give way.
 const SAMPLE_ROWS: usize = 5000;
 
@@ -130,7 +131,8 @@ impl Recorder {
             match message {
                 Ok(message) => {
                     self.take(message, now);
-                    messages.try_iter().take(AT_ONCE).for_each(|message| self.take(message, now));
+                    let room = if self.failing { AT_ONCE } else { AT_ONCE.saturating_sub(self.backlog.len()) };
+                    messages.try_iter().take(room).for_each(|message| self.take(message, now));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.stop(now),

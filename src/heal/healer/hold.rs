@@ -145,7 +145,11 @@ impl Healer {
         }
     }
 
+    /// While what is written down cannot keep up, only what is critical is let in: memory stays flat.
     fn has_room(&self, severity: Severity) -> bool {
+        if self.pressed && severity != Severity::Critical {
+            return false;
+        }
         self.live.len() < MOST_OPEN || self.live.values().filter(|incident| incident.playbook.severity <= severity).count() < MOST_OPEN
     }
 

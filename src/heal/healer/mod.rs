@@ -143,6 +143,9 @@ pub enum Fact {
     Relapsed(String),
 }
 
+/// How soon it is looked whether what is written down keeps up again.
+const PRESSED: Duration = Duration::from_millis(20);
+
 /// The owner of all incidents.
 #[derive(Debug)]
 pub struct Healer {
@@ -168,6 +171,8 @@ pub struct Healer {
     asked: HashMap<u64, String>,
     next_token: u64,
     opened: u64,
+    /// What is written down cannot keep up: nothing more is let in from the queue.
+    pressed: bool,
     swept: Option<Moment>,
 }
 
@@ -193,6 +198,7 @@ impl Healer {
             asked: HashMap::new(),
             next_token: 0,
             opened: 0,
+            pressed: false,
             swept: None,
         }
     }
@@ -235,6 +241,11 @@ impl Healer {
         }
         self.turn_ends(now, &mut effects);
         effects
+    }
+
+    /// Whether what is written down keeps up. While it does not, what waits for room goes on waiting: memory stays flat.
+    pub fn press(&mut self, pressed: bool) {
+        self.pressed = pressed;
     }
 
     /// Gives the turn, lets in what waited for room, and says what is to be remembered.
@@ -282,7 +293,8 @@ impl Healer {
         let reserved = self.reserved.iter().map(|(_, until)| until.running.saturating_sub(now.running));
         let held = [self.held_back.next(now), self.tracks.next(now)].into_iter().flatten();
         let budget = if self.live.values().any(|incident| incident.ready().is_some()) { self.budget.wait(now) } else { None };
-        deadlines.chain(held).chain(reserved).chain(budget).min()
+        let pressed = (self.pressed && self.held_back.queued() > 0).then_some(PRESSED);
+        deadlines.chain(held).chain(reserved).chain(budget).chain(pressed).min()
     }
 
     fn edge(&mut self, edge: Edge, now: Moment, effects: &mut Vec<Effect>) {
