@@ -4,5 +4,6 @@
 mod cli;
 mod executor;
 mod lab;
+mod simulation;
 mod tidy;
 mod timeline;
