@@ -76,11 +76,13 @@ pub(super) fn comparable(saved: &Saved, now: Moment) -> Value {
         }
         value
     };
+    let mut silences: Vec<_> = saved.silences.iter().filter(|silence| !silence.until.is_due_after_sleep(now)).collect();
+    silences.sort_by(|a, b| a.id.cmp(&b.id));
     json!({
         "incidents": saved.incidents.iter().map(incident).collect::<Vec<_>>(),
         "tracks": saved.tracks.iter().collect::<Vec<_>>(),
         "budget": saved.budget,
-        "silences": saved.silences.iter().filter(|silence| !silence.until.is_due_after_sleep(now)).collect::<Vec<_>>(),
+        "silences": silences,
     })
 }
 

@@ -172,18 +172,28 @@ impl Rules {
         self.must(acting <= 1, || format!("one action at a time: {acting} incidents act at {}", seconds(now)));
     }
 
+    /// An action's intent is about to be written down. An incident that has acted goes on through a silence, and on the
+    /// playbook that it started with; the settings' dry run stops every one.
+    pub(super) fn permitted(&mut self, incident: &Incident, playbook_dry: bool, settings_dry: bool, now: Moment) {
+        let (id, key) = (&incident.id, incident.key());
+        let first = !incident.acted;
+        let silence = self.silences.iter().find(|silence| silence.covers(&key.playbook, &incident.target, now)).map(|s| s.id.clone());
+        self.must(!first || silence.is_none(), || format!("silence: {id} of {key} acts under {silence:?} at {}", seconds(now)));
+        let dry = settings_dry || incident.dry_run || first && playbook_dry;
+        self.must(!dry, || format!("dry run: {id} of {key} acts at {}", seconds(now)));
+    }
+
     /// An action goes.
-    pub(super) fn starts(&mut self, incident: &Incident, index: usize, dry_run: bool, most: u32, now: Moment) {
+    pub(super) fn starts(&mut self, incident: &Incident, index: usize, most: u32, now: Moment) {
         let (id, key) = (&incident.id, incident.key());
         let first = !self.ran.iter().any(|(of, _)| of == id);
         let once = self.ran.insert((id.clone(), index));
         self.must(once, || format!("never twice: action {index} of {id} ran before"));
-        self.starts.push(now.boot);
-        let recent = self.starts.iter().filter(|start| now.boot - **start < HOUR).count();
+        // It counts from the moment at which its intent was written down.
+        let at = incident.actions[index].started.unwrap_or(now).boot;
+        self.starts.push(at);
+        let recent = self.starts.iter().filter(|start| at - **start < HOUR).count();
         self.must(recent <= most as usize, || format!("budget: {recent} actions in an hour, {most} are allowed, at {}", seconds(now)));
-        let silence = self.silences.iter().find(|silence| silence.covers(&key.playbook, &incident.target, now)).map(|s| s.id.clone());
-        self.must(!first || silence.is_none(), || format!("silence: {id} of {key} acts under {silence:?} at {}", seconds(now)));
-        self.must(!first || !dry_run && !incident.dry_run, || format!("dry run: {id} of {key} acts at {}", seconds(now)));
         if first && incident.source == Source::Detector {
             self.first_action(incident, &key, now);
         }
