@@ -244,8 +244,11 @@ impl Tracks {
             Some(Duration::ZERO) => Held::Free,
             Some(left) => Held::For(left),
         };
-        if let Some(breaker) = own.and_then(|track| track.breaker.as_ref()) {
-            return wait(breaker.retry.map(|retry| retry.boot));
+        let breaker = own.and_then(|track| track.breaker.as_ref());
+        match breaker.map_or(Held::Free, |breaker| wait(breaker.retry.map(|retry| retry.boot))) {
+            // The attempt that it allows is one like any other: a cooldown and a no hold it back too.
+            Held::Free => {}
+            held => return held,
         }
         if let Some(left) = self.left(playbook, &opening.target.identity, now) {
             return Held::Cooldown(left);

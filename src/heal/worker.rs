@@ -247,6 +247,10 @@ impl HealWorker {
     fn starting(&mut self, start: Start) {
         let Start { id, process, go } = start;
         let Some(argv) = self.prepared.take() else { return };
+        // A silence or other settings came since it got its turn: dropped, it never starts, and its end says so.
+        if !self.wiring.healer.may_start(&id) {
+            return;
+        }
         let effects = self.handle(Input::Prepared { id: id.clone(), prepared: Prepared::Running(argv, process) });
         self.next_token += 1;
         let token = self.next_token;

@@ -42,6 +42,11 @@ impl Incident {
     }
 
     pub(super) fn finished(&mut self, index: usize, outcome: Outcome, now: Moment) -> Vec<Effect> {
+        if outcome.end == End::Stopped && self.actions[index].status != ActionStatus::Running {
+            // It was not let go, and has not run: its turn comes again.
+            self.enter(Status::Waiting, Phase::Ready { index });
+            return Vec::new();
+        }
         if outcome.end == End::Stopped {
             // The agent ends: the next one takes it up, and proves what was done.
             self.actions[index].outcome = Some(outcome);

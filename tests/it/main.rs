@@ -5,5 +5,6 @@ mod cli;
 mod evidence;
 mod executor;
 mod lab;
+mod simulation;
 mod tidy;
 mod timeline;

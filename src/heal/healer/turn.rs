@@ -58,6 +58,13 @@ impl Healer {
         }
     }
 
+    /// Whether the action that got its turn may start now: its incident may have ended meanwhile, or the settings may say dry
+    /// run. One that may not is never let go, and comes back with an outcome of [`End::Stopped`](crate::heal::outcome::End).
+    #[must_use]
+    pub fn may_start(&self, id: &str) -> bool {
+        !self.dry_run && self.incident(id).is_some_and(|incident| incident.acting().is_some())
+    }
+
     pub(super) fn action_ended(&mut self, now: Moment) {
         self.acting = None;
         self.last_action = Some(now);
