@@ -43,7 +43,9 @@ asked() { [ "$(incidents 'select(.status == "awaiting_approval") | .id' | wc -l)
 status_is() { [ "$(incidents "select(.id == \"$1\") | .status")" = "$2" ]; }
 # The agent itself has seen that the trouble is over: only then is the next one a new one.
 calm() { [ "$(cli status --json | jq -r '[.incidents[], (.targets[].samples[] | select(.value > 1))] | length')" = 0 ]; }
-in_force() { [ "$(cli status --json | jq -r .config.playbooks.sha256)" = "$(sha256sum < "$CONFIG/autoheal-playbooks.json" | cut -d ' ' -f 1)" ]; }
+in_force() {
+  sha256sum --status -c <<< "$(cli status --json | jq -r .config.playbooks.sha256)  $CONFIG/autoheal-playbooks.json"
+}
 # ran ID WORD COUNT: how often the incident's action ran, and with which word.
 ran() { [ "$(grep -c "^$1 $2\$" "$DIR/ran" || true)" = "$3" ]; }
 never_ran() { ! grep -q "^$1 " "$DIR/ran"; }

@@ -5,8 +5,8 @@ AGENT, ROOT = sys.argv[1:3]
 CALLS = ("read write pread64 pwrite64 pwritev fdatasync fsync fallocate ftruncate rename renameat renameat2 unlink unlinkat openat"
          " close fcntl lseek newfstatat statx mkdir pipe2 clone clone3 vfork execve pidfd_open wait4 waitid sendto mmap munmap kill"
          " prctl poll ppoll ioctl fchmod fchmodat fchown flock").split()
-# How many points are tried: of the thread that writes down, of the one that decides, and of those that act.
-MOST = {"record": 130, "heal": 50, None: 80}
+# Of each call of the thread that writes down, of the one that decides, and of those that act, so many points at most are tried.
+MOST = {"record": 60, "heal": 60, None: 30}
 AT_ONCE, DEADLINE = 4, 30
 FAULTS = ("double", "lost", "unreported", "unended", "damaged")
 
@@ -160,11 +160,11 @@ def points():
         if call := re.match(r"(\d+) +(\w+)\(", line):
             counts[names.get(int(call[1])), call[2]] += 1
     chosen = []
-    for thread, most in MOST.items():
-        wanted = [(thread, call, number) for (name, call), count in sorted(counts.items(), key=str) if name == thread
-                  for number in range(1, count + 1)]
-        chosen += [wanted[int(index * max(1, len(wanted) / most))] for index in range(min(most, len(wanted)))]
-        print(f"{thread or 'threads that begin meanwhile'}: {len(wanted)} system calls that matter")
+    for (thread, call), count in sorted(counts.items(), key=str):
+        most = min(count, MOST.get(thread, 0))
+        chosen += [(thread, call, 1 + index * count // most) for index in range(most)]
+    total = sum(count for (thread, _), count in counts.items() if thread in MOST)
+    print(f"a heal makes {total} system calls that matter, and {len(chosen)} of them are tried")
     return chosen
 
 
