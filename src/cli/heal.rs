@@ -59,7 +59,7 @@ pub struct HealArgs {
 /// When the data directory cannot be used, an agent is running on it, or nobody can be told.
 pub fn run(args: &HealArgs, places: &Places, json: bool, out: &mut dyn Write) -> Answer {
     let location = places.locate();
-    match Desk::new(places.data_dir(&location), json).client() {
+    match Desk::new(state::kept(places, &location), json).client() {
         Ok(client) => return through_agent(args, client, json, out),
         Err(refusal) if refusal.exit == exit::NO_AGENT => {}
         Err(refusal) => return Err(refusal.into()),

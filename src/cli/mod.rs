@@ -256,7 +256,7 @@ fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
     let places = Places::from_environment(cli.config_dir.clone(), cli.data_dir.clone(), cli.insecure_config);
     let load = || load(&places.locate()).map(|config| config.settings);
-    let desk = || agent::Desk::new(places.data_dir(&places.locate()), cli.json);
+    let desk = || agent::Desk::new(state::kept(&places, &places.locate()), cli.json);
     match &cli.command {
         None => run::run(&run::RunArgs::default(), &places, cli.quiet),
         Some(Command::Run(args)) => run::run(args, &places, cli.quiet),

@@ -39,6 +39,13 @@ pub(super) fn claim(places: &Places, location: &Location) -> Result<(PathBuf, Lo
     Ok((dir, lock))
 }
 
+/// Where an agent that runs, or ran, keeps its state: for commands that only ask.
+pub(super) fn kept(places: &Places, location: &Location) -> PathBuf {
+    let wanted = places.data_dir(location);
+    let elsewhere = location.dir.is_none() && places.state_is_default() && !nix::unistd::geteuid().is_root();
+    own_place().filter(|own| elsewhere && own.is_dir()).unwrap_or(wanted)
+}
+
 fn make(dir: &Path) -> std::io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o750).create(dir)
 }
@@ -61,12 +68,16 @@ fn whose(dir: &Path) -> Option<String> {
 
 /// Somebody who tries autoheal without being root and without any configuration gets a place of their own.
 fn own_state(wanted: &Path) -> Result<PathBuf, Failure> {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
-    let dir = state.map(|state| state.join("autoheal")).ok_or_else(|| unusable(wanted, &"permission denied"))?;
+    let dir = own_place().ok_or_else(|| unusable(wanted, &"permission denied"))?;
     make(&dir).map_err(|error| unusable(&dir, &error))?;
     log::warn!("{} is for root; reports go to {}", wanted.display(), dir.display());
     Ok(dir)
+}
+
+fn own_place() -> Option<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let state = variable("XDG_STATE_HOME").or_else(|| variable("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("autoheal"))
 }
 
 fn unusable(dir: &Path, error: &dyn std::fmt::Display) -> Failure {

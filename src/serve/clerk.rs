@@ -13,7 +13,7 @@ use super::control::{self, Call, Reply};
 use super::listener::Listener;
 use super::peer::Peer;
 use super::protocol::{Refusal, Request};
-use super::status;
+use super::{recorded, status};
 use crate::clock::Moment;
 use crate::config::reload::{Now, Reloaded};
 use crate::detect::Order;
@@ -23,6 +23,7 @@ use crate::heal::healer::NotDone;
 use crate::heal::silence::Silence;
 use crate::incident::{Answer, Incident};
 use crate::record::recorder::SharedState;
+use crate::record::store::report_path;
 use crate::threads::{self, Worker};
 
 /// The agent's threads answer at once; one that does not is stuck.
@@ -144,6 +145,20 @@ impl Clerk {
         let sent = self.detect.send(Order::Show(reply));
         let samples = sent.ok().and_then(|()| samples.recv_timeout(PATIENCE).ok()).ok_or_else(stuck)?;
         Ok(status::of(&self.board.read(), &standing, &samples, &self.recorder.get(), Moment::now()))
+    }
+
+    /// An open incident that is not in the history yet.
+    fn open_incident(&self, prefix: &str) -> Result<Value, Refusal> {
+        let open = self.ask(Command::Show)?.incidents;
+        let found: Vec<&Incident> = open.iter().filter(|incident| incident.id.starts_with(prefix)).collect();
+        match found[..] {
+            [] => Err(recorded::no_incident(prefix)),
+            [one] => {
+                let report = report_path(&self.board.read().data_dir, one);
+                Ok(json!({"incident": one.view(Some(&report), Moment::now())}))
+            }
+            _ => Err(recorded::ambiguous(prefix, &found.iter().map(|incident| incident.id.clone()).collect::<Vec<_>>())),
+        }
     }
 
     fn decide(&self, id: &str, shown: Option<Vec<String>>, reason: Option<String>, peer: &Peer) -> Result<Value, Refusal> {
