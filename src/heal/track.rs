@@ -231,8 +231,14 @@ impl Tracks {
 
     /// How long the playbook must still leave the target alone.
     pub(crate) fn left(&self, playbook: &Playbook, identity: &Labels, now: Moment) -> Option<Duration> {
-        let until = self.get(&scope(playbook, identity))?.cooldown?;
-        Some(until.boot.saturating_sub(now.boot)).filter(|left| !left.is_zero())
+        let left = self.pause(playbook, identity)?.boot.saturating_sub(now.boot);
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// The end of the target's pause, or of that of the whole playbook: one that began before an edit of the scope goes on.
+    fn pause(&self, playbook: &Playbook, identity: &Labels) -> Option<Moment> {
+        let keys = [identity.clone(), Labels::default()].map(|identity| DedupKey { playbook: playbook.id.clone(), identity });
+        keys.iter().filter_map(|key| self.get(key)?.cooldown).max_by_key(|until| until.boot)
     }
 
     /// What keeps this trigger from opening an incident. The breaker comes first: what it holds back is no news.
@@ -265,7 +271,7 @@ impl Tracks {
 
     /// Notes that the key has its record in this pause; false when it had one.
     pub(crate) fn record_once(&mut self, playbook: &Playbook, key: &DedupKey, now: Moment) -> bool {
-        let window = self.get(&scope(playbook, &key.identity)).and_then(|track| track.cooldown);
+        let window = self.pause(playbook, &key.identity);
         if self.get(key).is_some_and(|track| track.recorded == window) {
             return false;
         }
@@ -274,8 +280,8 @@ impl Tracks {
     }
 
     /// Targets that have been well for long enough: their count begins anew, their breaker closes, and people are told.
-    pub(crate) fn settle(&mut self, now: Moment) -> Vec<(DedupKey, Page)> {
-        let mut recovered = Vec::new();
+    pub(crate) fn settle(&mut self, now: Moment) -> Vec<(DedupKey, Option<Page>)> {
+        let mut settled = Vec::new();
         while let Some((_, key)) = self.stable.first().filter(|(at, _)| *at <= now.boot).cloned() {
             let page = self.change(&key, now, |track| {
                 // Nobody looked while the machine slept: the time begins again.
@@ -286,9 +292,9 @@ impl Tracks {
                 (track.attempts, track.healed, track.breaker) = (0, None, None);
                 track.page.take()
             });
-            recovered.extend(page.map(|page| (key, page)));
+            settled.push((key, page));
         }
-        recovered
+        settled
     }
 
     /// How long until [`settle`](Self::settle) has something to do.

@@ -220,7 +220,7 @@ impl HealWorker {
         let Start { id, process, go } = start;
         let Some(argv) = self.prepared.take() else { return };
         // A silence or other settings came since it got its turn: dropped, it never starts, and its end says so.
-        if !self.wiring.healer.may_start(&id) {
+        if !self.wiring.healer.may_start(&id, Moment::now()) {
             return;
         }
         let effects = self.handle(Input::Prepared { id: id.clone(), prepared: Prepared::Running(argv, process) });

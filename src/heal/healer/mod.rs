@@ -350,7 +350,22 @@ impl Healer {
     fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (key, page) in self.tracks.settle(now) {
             self.held_back.wake(&key);
-            effects.push(Effect::Recovered(key, page));
+            self.begin_anew(&key);
+            effects.extend(page.map(|page| Effect::Recovered(key, page)));
+        }
+    }
+
+    /// The key's series of failures may be over while its incident is open: what that failed before is not held against it, and
+    /// people who were told that it is over are told again.
+    fn begin_anew(&mut self, key: &DedupKey) {
+        let (attempts, breaker, paged) = self
+            .tracks
+            .get(key)
+            .map_or((0, false, false), |track| (track.attempts, track.breaker.is_some(), track.page.is_some()));
+        if let Some(incident) = self.by_key.get(key).and_then(|id| self.live.get_mut(id)) {
+            incident.attempt = incident.attempt.min(attempts + 1);
+            incident.retry &= breaker;
+            incident.paged &= paged;
         }
     }
 

@@ -33,8 +33,10 @@ impl Healer {
             self.tracks.restore(key, track);
         }
         for incident in saved.incidents {
-            self.by_key.insert(incident.key(), incident.id.clone());
+            let key = incident.key();
+            self.by_key.insert(key.clone(), incident.id.clone());
             self.live.insert(incident.id.clone(), incident);
+            self.begin_anew(&key);
         }
     }
 
