@@ -155,6 +155,7 @@ impl Rules {
                 *state = Key { cooldown: state.cooldown, ..Key::default() };
             }
         }
+        self.over.retain(|_, key| !lost.contains(&track(key)));
         self.silences.retain(|silence| !lost.contains(&format!("silence {}", silence.id)));
     }
 
@@ -241,7 +242,13 @@ impl Rules {
         let opens = incident.opens_breaker() && !incident.retry && self.key(&incident.key()).breaker.is_none();
         let due = failed && (!paged || opens) || incident.was_ignored();
         self.must(says || !due, || {
-            format!("told: nobody was told of {} of {} at {}, {:?}, paged {paged}", incident.id, incident.key(), seconds(now), incident.status)
+            format!(
+                "told: nobody was told of {} of {} at {}, {:?}, paged {paged}",
+                incident.id,
+                incident.key(),
+                seconds(now),
+                incident.status
+            )
         });
         let quiet = failed && paged && !opens && !incident.actions.is_empty() && !incident.interrupted;
         self.must(!says || !quiet && (failed || incident.was_ignored()), || {

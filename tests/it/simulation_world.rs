@@ -77,7 +77,8 @@ impl History {
             })
             .collect();
         let targets = 2 + random.below(3);
-        let world = playbooks::METRICS.iter().flat_map(|metric| (0..targets).map(move |target| ((*metric, format!("/t{target}")), Health::Well)));
+        let world =
+            playbooks::METRICS.iter().flat_map(|metric| (0..targets).map(move |target| ((*metric, format!("/t{target}")), Health::Well)));
         let most = random.of(&[2, 60, 60, 60]);
         let mut history = Self {
             seed,

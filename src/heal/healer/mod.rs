@@ -287,7 +287,11 @@ impl Healer {
 
     fn edge(&mut self, edge: Edge, now: Moment, effects: &mut Vec<Effect>) {
         match edge {
-            Edge::Fired(opening) => self.fired(*opening, now, effects),
+            Edge::Fired(opening) => {
+                // Also where an open incident, or a silence, makes nothing of it: it is not well.
+                self.tracks.unknown(&opening.key(), now);
+                self.fired(*opening, now, effects);
+            }
             Edge::Cleared(key) => {
                 self.held_back.remove(&key);
                 self.tracks.cleared(&key, now);
@@ -358,10 +362,8 @@ impl Healer {
     /// The key's series of failures may be over while its incident is open: what that failed before is not held against it, and
     /// people who were told that it is over are told again.
     fn begin_anew(&mut self, key: &DedupKey) {
-        let (attempts, breaker, paged) = self
-            .tracks
-            .get(key)
-            .map_or((0, false, false), |track| (track.attempts, track.breaker.is_some(), track.page.is_some()));
+        let (attempts, breaker, paged) =
+            self.tracks.get(key).map_or((0, false, false), |track| (track.attempts, track.breaker.is_some(), track.page.is_some()));
         if let Some(incident) = self.by_key.get(key).and_then(|id| self.live.get_mut(id)) {
             incident.attempt = incident.attempt.min(attempts + 1);
             incident.retry &= breaker;
