@@ -71,7 +71,8 @@ fn run(wiring: &Wiring) {
                 Ok(batch) => {
                     let edges = detector.batch(&batch, Moment::now());
                     if let Some(record) = &wiring.record {
-                        let _ = record.send(Message::Samples(batch.samples.clone()));
+                        let known = batch.samples.iter().filter(|sample| sample.value.is_some());
+                        let _ = record.send(Message::Samples(known.cloned().collect()));
                     }
                     if let Some(seen) = &wiring.seen {
                         let _ = seen.send(batch.samples);

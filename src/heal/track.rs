@@ -37,6 +37,8 @@ pub struct Track {
     pub page: Option<Page>,
     /// Since when the condition has been false.
     well: Option<Moment>,
+    /// The incident that ended last, and how. A crash between this record and that of the incident must not open it again.
+    ended: Option<(String, Status)>,
     /// How long it must be false for the target to be stable: the playbook's `relapse_seconds`.
     relapse: Duration,
     /// When something last changed.
@@ -189,9 +191,11 @@ impl Tracks {
             let until = now.after(playbook.cooldown);
             self.change(&scope(playbook, &key.identity), now, |track| track.cooldown = Some(until));
         }
+        let last = Some((incident.id.clone(), incident.status));
         let page = || Some(Page { incident: incident.id.clone(), at: now });
         match incident.status {
             Status::Resolved => self.change(&key, now, |track| {
+                track.ended = last;
                 track.relapse = playbook.relapse;
                 let judged = incident.acted && !incident.interrupted && !playbook.relapse.is_zero();
                 track.healed = if judged { page() } else { None };
@@ -205,6 +209,7 @@ impl Tracks {
                 if track.breaker.is_none() { track.page.take() } else { None }
             }),
             Status::Escalated | Status::Exhausted => self.change(&key, now, |track| {
+                track.ended = last;
                 track.relapse = playbook.relapse;
                 track.page = page();
                 if !tells && !incident.interrupted {
@@ -219,6 +224,7 @@ impl Tracks {
                 None
             }),
             Status::Denied => self.change(&key, now, |track| {
+                track.ended = last;
                 (track.denied, track.relapse) = (true, playbook.relapse);
                 if incident.was_ignored() {
                     track.page = page();
@@ -229,10 +235,22 @@ impl Tracks {
         }
     }
 
+    /// How this incident ended, if it is known to have ended last of its key.
+    pub(crate) fn end_of(&self, incident: &Incident) -> Option<Status> {
+        let (id, status) = self.get(&incident.key())?.ended.as_ref()?;
+        (*id == incident.id).then_some(*status)
+    }
+
     /// How long the playbook must still leave the target alone.
     pub(crate) fn left(&self, playbook: &Playbook, identity: &Labels, now: Moment) -> Option<Duration> {
-        let until = self.get(&scope(playbook, identity))?.cooldown?;
-        Some(until.boot.saturating_sub(now.boot)).filter(|left| !left.is_zero())
+        let left = self.pause(playbook, identity)?.boot.saturating_sub(now.boot);
+        Some(left).filter(|left| !left.is_zero())
+    }
+
+    /// The end of the target's pause, or of that of the whole playbook: one that began before an edit of the scope goes on.
+    fn pause(&self, playbook: &Playbook, identity: &Labels) -> Option<Moment> {
+        let keys = [identity.clone(), Labels::default()].map(|identity| DedupKey { playbook: playbook.id.clone(), identity });
+        keys.iter().filter_map(|key| self.get(key)?.cooldown).max_by_key(|until| until.boot)
     }
 
     /// What keeps this trigger from opening an incident. The breaker comes first: what it holds back is no news.
@@ -265,7 +283,7 @@ impl Tracks {
 
     /// Notes that the key has its record in this pause; false when it had one.
     pub(crate) fn record_once(&mut self, playbook: &Playbook, key: &DedupKey, now: Moment) -> bool {
-        let window = self.get(&scope(playbook, &key.identity)).and_then(|track| track.cooldown);
+        let window = self.pause(playbook, &key.identity);
         if self.get(key).is_some_and(|track| track.recorded == window) {
             return false;
         }
@@ -274,8 +292,8 @@ impl Tracks {
     }
 
     /// Targets that have been well for long enough: their count begins anew, their breaker closes, and people are told.
-    pub(crate) fn settle(&mut self, now: Moment) -> Vec<(DedupKey, Page)> {
-        let mut recovered = Vec::new();
+    pub(crate) fn settle(&mut self, now: Moment) -> Vec<(DedupKey, Option<Page>)> {
+        let mut settled = Vec::new();
         while let Some((_, key)) = self.stable.first().filter(|(at, _)| *at <= now.boot).cloned() {
             let page = self.change(&key, now, |track| {
                 // Nobody looked while the machine slept: the time begins again.
@@ -286,9 +304,9 @@ impl Tracks {
                 (track.attempts, track.healed, track.breaker) = (0, None, None);
                 track.page.take()
             });
-            recovered.extend(page.map(|page| (key, page)));
+            settled.push((key, page));
         }
-        recovered
+        settled
     }
 
     /// How long until [`settle`](Self::settle) has something to do.

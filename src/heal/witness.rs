@@ -24,6 +24,13 @@ pub(crate) struct Wish {
     pub(crate) until: Moment,
 }
 
+impl Wish {
+    /// Evidence of this incident, now.
+    pub(crate) fn new(incident: &Incident, config: &Arc<Config>) -> Self {
+        Self { incident: Box::new(incident.clone()), config: Arc::clone(config), until: Moment::now().after(MOST_TIME) }
+    }
+}
+
 /// What the thread needs of the agent.
 #[derive(Debug)]
 pub(crate) struct Witness {

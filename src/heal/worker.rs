@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
 
 use super::command::{Change, Command};
-use super::evidence::{Evidence, MOST_TIME};
+use super::evidence::Evidence;
 use super::healer::{Effect, Fact, Healer, Input, Saved};
 use super::job::{self, Start, Surroundings};
 use super::outcome::Outcome;
@@ -248,7 +248,7 @@ impl HealWorker {
         let Start { id, process, go } = start;
         let Some(argv) = self.prepared.take() else { return };
         // A silence or other settings came since it got its turn: dropped, it never starts, and its end says so.
-        if !self.wiring.healer.may_start(&id) {
+        if !self.wiring.healer.may_start(&id, Moment::now()) {
             return;
         }
         let effects = self.handle(Input::Prepared { id: id.clone(), prepared: Prepared::Running(argv, process) });
@@ -352,11 +352,8 @@ impl HealWorker {
 
     /// Evidence comes back as an event; the incident knows how long it waits.
     fn gather(&self, id: &str) {
-        if let Some(incident) = self.wiring.healer.incident(id) {
-            let until = Moment::now().after(MOST_TIME);
-            let wish = Wish { incident: Box::new(incident.clone()), config: Arc::clone(&self.wiring.config), until };
-            let _ = self.wishes.send(wish);
-        }
+        let wish = self.wiring.healer.incident(id).map(|incident| Wish::new(incident, &self.wiring.config));
+        wish.into_iter().for_each(|wish| drop(self.wishes.send(wish)));
     }
 
     fn prepare(&mut self, id: &str, index: usize) -> Vec<Effect> {

@@ -1,5 +1,6 @@
 //! The agent and the system that runs it: signals, the service manager, the lock.
 
+pub mod allocator;
 pub mod lock;
 pub mod signals;
 pub mod systemd;

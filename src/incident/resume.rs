@@ -57,6 +57,12 @@ impl Incident {
         }
     }
 
+    /// It had ended, and only that was not written down any more.
+    #[must_use]
+    pub fn end_again(&mut self, status: Status, now: Moment) -> Vec<Effect> {
+        self.end(status, "the agent ended right after this incident did", now)
+    }
+
     fn withdrawn_meanwhile(&mut self, acting: Option<usize>, now: Moment) -> Vec<Effect> {
         if let Some(index) = acting {
             self.actions[index].left_out(ActionStatus::Interrupted, "the agent ended while it ran");

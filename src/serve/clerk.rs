@@ -123,12 +123,11 @@ impl Clerk {
                 Ok(json!({"reset": reset}))
             }
             Request::Reload => self.reload(),
+            Request::Incident { id } => self.open_incident(&id),
             // The server answers these from the history.
-            Request::Incidents { .. }
-            | Request::Incident { .. }
-            | Request::Stats { .. }
-            | Request::Follow { .. }
-            | Request::Heal { .. } => Err(Refusal::failed("bad_request", "this is answered elsewhere")),
+            Request::Incidents { .. } | Request::Stats { .. } | Request::Follow { .. } | Request::Heal { .. } => {
+                Err(Refusal::failed("bad_request", "this is answered elsewhere"))
+            }
         }
     }
 

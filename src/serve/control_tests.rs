@@ -280,7 +280,6 @@ fn what_is_on_record_is_answered_without_the_agent() {
     assert_eq!(list["incidents"][0]["id"], "7f3kq9zd");
     let one = rig.client().ask(&Request::Incident { id: "7f".to_owned() }).unwrap();
     assert_eq!(one["incident"]["status"], "resolved");
-    assert_eq!(rig.client().ask(&Request::Incident { id: "9".to_owned() }).unwrap_err().code, "no_incident");
     assert_eq!(rig.client().ask(&Request::Stats { since_seconds: None }).unwrap()["held"], 1);
     fs::remove_file(rig.dir.path().join("history.db")).unwrap();
     fs::write(rig.dir.path().join("history.db"), "rubbish".repeat(1000)).unwrap();

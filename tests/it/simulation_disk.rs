@@ -5,7 +5,7 @@ use std::path::Path;
 
 use autoheal::clock::Moment;
 use autoheal::heal::healer::{Fact, Saved};
-use autoheal::incident::Incident;
+use autoheal::incident::{ActionStatus, DedupKey, Incident};
 use autoheal::record::history::{Entry, Restored};
 use autoheal::record::{row, saved};
 use serde_json::{Value, json};
@@ -13,20 +13,25 @@ use serde_json::{Value, json};
 /// The machine's life: it never ends here.
 const BOOT: &str = "boot";
 
-/// What the recorder has written, and what it still has to write, in order.
+/// What the recorder has written, and what it still has to write, in order. It becomes text when somebody reads it: most is
+/// written over before.
 #[derive(Default)]
 pub(super) struct Disk {
-    incidents: BTreeMap<String, Option<String>>,
-    facts: BTreeMap<String, String>,
-    pending: VecDeque<Entry>,
+    incidents: BTreeMap<String, Box<Incident>>,
+    facts: BTreeMap<String, (Fact, Moment)>,
+    pending: VecDeque<Pending>,
+}
+
+enum Pending {
+    Fact(Fact, Moment),
+    Incident(Box<Incident>),
 }
 
 impl Disk {
     /// One turn of the heal worker: facts come before incidents (`write_down` in `heal::worker`).
     pub(super) fn write_down(&mut self, facts: Vec<Fact>, changed: BTreeMap<String, Box<Incident>>, now: Moment) {
-        self.pending.extend(facts.into_iter().flat_map(|fact| saved::entries(fact, BOOT, now)));
-        let rows = changed.values().map(|incident| Entry::Incident(Box::new(row::of(incident, Path::new("report"), BOOT, now))));
-        self.pending.extend(rows);
+        self.pending.extend(facts.into_iter().map(|fact| Pending::Fact(fact, now)));
+        self.pending.extend(changed.into_values().map(Pending::Incident));
     }
 
     /// How many entries are on their way.
@@ -38,32 +43,47 @@ impl Disk {
     pub(super) fn flush(&mut self, most: usize) {
         for entry in self.pending.drain(..most) {
             match entry {
-                Entry::Incident(row) => drop(self.incidents.insert(row.id, row.state)),
-                Entry::Fact { key, text: Some(text) } => drop(self.facts.insert(key, text)),
-                Entry::Fact { key, text: None } => drop(self.facts.remove(&key)),
-                _ => {}
+                Pending::Incident(incident) if incident.status.is_live() => drop(self.incidents.insert(incident.id.clone(), incident)),
+                Pending::Incident(incident) => drop(self.incidents.remove(&incident.id)),
+                Pending::Fact(fact, at) => drop(self.facts.insert(name(&fact), (fact, at))),
             }
         }
     }
 
-    /// The agent is dead: what was on its way is lost. Returns the keys of facts that are.
+    /// The agent is dead: what was on its way is lost. Returns the names of the facts that are.
     pub(super) fn lose(&mut self) -> Vec<String> {
-        let fact = |entry: Entry| if let Entry::Fact { key, .. } = entry { Some(key) } else { None };
+        let fact = |entry: Pending| if let Pending::Fact(fact, _) = entry { Some(name(&fact)) } else { None };
         self.pending.drain(..).filter_map(fact).collect()
     }
 
     /// What the next life of the agent begins with.
     pub(super) fn restore(&self, now: Moment) -> Saved {
-        let incidents = self.incidents.iter().filter_map(|(id, state)| Some((id.clone(), state.clone()?))).collect();
-        saved::restore(Restored { incidents, facts: self.facts.clone().into_iter().collect(), silences: Vec::new() }, BOOT, now)
+        let state = |incident: &Incident| row::of(incident, Path::new("report"), BOOT, incident.detected).state;
+        let incidents = self.incidents.iter().filter_map(|(id, incident)| Some((id.clone(), state(incident)?))).collect();
+        let entries = self.facts.values().flat_map(|(fact, at)| saved::entries(fact.clone(), BOOT, *at));
+        let facts = entries.filter_map(|entry| if let Entry::Fact { key, text } = entry { Some((key, text?)) } else { None }).collect();
+        saved::restore(Restored { incidents, facts, silences: Vec::new() }, BOOT, now)
     }
 
     /// Whether it is on the disk that this action runs.
     pub(super) fn has_intent(&self, id: &str, index: usize) -> bool {
-        let Some(Some(state)) = self.incidents.get(id) else { return false };
-        let state: Value = serde_json::from_str(state).unwrap();
-        state["value"]["actions"][index]["status"] == "running"
+        self.incidents.get(id).is_some_and(|incident| incident.actions[index].status == ActionStatus::Running)
     }
+}
+
+/// What a newer fact of the same name replaces.
+fn name(fact: &Fact) -> String {
+    match fact {
+        Fact::Track(key, _) => track(key),
+        Fact::Budget(_) => "budget".to_owned(),
+        Fact::Silence(silence) => format!("silence {}", silence.id),
+        Fact::Relapsed(id) => format!("relapsed {id}"),
+    }
+}
+
+/// The name of what is remembered of a key.
+pub(super) fn track(key: &DedupKey) -> String {
+    format!("track {key}")
 }
 
 /// What must be the same before a crash and after it. Where an incident stands between two entries of its timeline is not

@@ -181,8 +181,13 @@ impl History {
             self.pass(Duration::from_secs(6 * 3600));
         }
         let waits = |incident: &Incident| self.most == 0 && incident.ready().is_some();
-        let open: Vec<String> = self.healer.live().filter(|incident| !waits(incident)).map(|incident| format!("{incident:#?}")).collect();
-        self.rules.must(open.is_empty(), || format!("every incident ends: two days later these are open: {}", open.join("\n")));
+        let open: Vec<String> = self
+            .healer
+            .live()
+            .filter(|incident| !waits(incident))
+            .map(|incident| format!("{} {} {}: {}", incident.id, incident.key(), incident.status, incident.last_word()))
+            .collect();
+        self.rules.must(open.is_empty(), || format!("every incident ends: two days later these are open: {}", open.join("; ")));
         self.check();
     }
 }

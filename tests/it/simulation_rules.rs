@@ -13,6 +13,8 @@ use autoheal::incident::event::Notice;
 use autoheal::incident::{ActionStatus, DedupKey, Incident, Source, Status};
 use autoheal::sample::Labels;
 
+use super::disk::track;
+
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -149,11 +151,12 @@ impl Rules {
     pub(super) fn crashed(&mut self, lost: &[String]) {
         self.say(|| format!("CRASH, lost: {lost:?}"));
         for (key, state) in &mut self.keys {
-            if lost.contains(&format!("track/{}", serde_json::to_string(key).unwrap())) {
+            if lost.contains(&track(key)) {
                 *state = Key { cooldown: state.cooldown, ..Key::default() };
             }
         }
-        self.silences.retain(|silence| !lost.contains(&format!("silence/{}", silence.id)));
+        self.over.retain(|_, key| !lost.contains(&track(key)));
+        self.silences.retain(|silence| !lost.contains(&format!("silence {}", silence.id)));
     }
 
     /// Whom people were told of is a fact that may have been lost with a part of its turn.
@@ -174,17 +177,19 @@ impl Rules {
 
     /// An action's intent is about to be written down. An incident that has acted goes on through a silence, and on the
     /// playbook that it started with; the settings' dry run stops every one.
-    pub(super) fn permitted(&mut self, incident: &Incident, playbook_dry: bool, settings_dry: bool, now: Moment) {
+    pub(super) fn permitted(&mut self, incident: &Incident, playbook_dry: bool, (settings_dry, most): (bool, u32), now: Moment) {
         let (id, key) = (&incident.id, incident.key());
         let first = !incident.acted;
         let silence = self.silences.iter().find(|silence| silence.covers(&key.playbook, &incident.target, now)).map(|s| s.id.clone());
         self.must(!first || silence.is_none(), || format!("silence: {id} of {key} acts under {silence:?} at {}", seconds(now)));
         let dry = settings_dry || incident.dry_run || first && playbook_dry;
+        let recent = self.starts.iter().filter(|start| now.boot.saturating_sub(**start) < HOUR).count();
+        self.must(recent < most as usize, || format!("budget: {recent} started in this hour, and {most} may, at {}", seconds(now)));
         self.must(!dry, || format!("dry run: {id} of {key} acts at {}", seconds(now)));
     }
 
     /// An action goes.
-    pub(super) fn starts(&mut self, incident: &Incident, index: usize, most: u32, now: Moment) {
+    pub(super) fn starts(&mut self, incident: &Incident, index: usize, now: Moment) {
         let (id, key) = (&incident.id, incident.key());
         let first = !self.ran.iter().any(|(of, _)| of == id);
         let once = self.ran.insert((id.clone(), index));
@@ -192,8 +197,7 @@ impl Rules {
         // It counts from the moment at which its intent was written down.
         let at = incident.actions[index].started.unwrap_or(now).boot;
         self.starts.push(at);
-        let recent = self.starts.iter().filter(|start| at - **start < HOUR).count();
-        self.must(recent <= most as usize, || format!("budget: {recent} actions in an hour, {most} are allowed, at {}", seconds(now)));
+        // One that ended, and whose row was lost after its facts, goes on in the next life.
         if first && incident.source == Source::Detector {
             self.first_action(incident, &key, now);
         }
@@ -223,7 +227,8 @@ impl Rules {
                 self.broken.push(format!("denied: {} of {} asks again at {}", incident.id, incident.key(), seconds(now)));
             }
         }
-        if incident.ended == Some(now) {
+        // After a crash between its facts and its row an incident ends twice, which counts once.
+        if incident.ended == Some(now) && !self.over.contains_key(&incident.id) {
             self.told(incident, told, now);
             self.ended_now(incident, now);
         }

@@ -290,14 +290,14 @@ impl History {
 
     /// The helper waits: the intent is written down, and the action goes when that is durable.
     fn starting(&mut self, id: String, index: usize) {
-        if !self.healer.may_start(&id) {
+        if !self.healer.may_start(&id, self.now()) {
             let outcome = Outcome { end: End::Stopped, duration: Duration::ZERO, output: String::new(), output_truncated: false };
             self.agenda.push((self.running, Due::Finish(id, outcome, false)));
             return;
         }
         if let Some(incident) = self.healer.incident(&id) {
             let dry = self.in_force.get(&incident.playbook.id).is_some_and(|playbook| playbook.dry_run);
-            self.rules.permitted(incident, dry, self.dry_run, self.now());
+            self.rules.permitted(incident, dry, (self.dry_run, self.most), self.now());
         }
         let process = RunningProcess { pid: 7, started: 1, boot: "boot".to_owned(), timeout: Duration::from_secs(300) };
         self.input(Input::Prepared { id: id.clone(), prepared: Prepared::Running(vec!["fix".to_owned()], Some(process)) });
@@ -315,7 +315,7 @@ impl History {
         let other = self.acting.replace((id.clone(), index));
         self.rules.must(other.is_none(), || format!("one at a time: action {index} of {id} started while {other:?} ran"));
         if let Some(incident) = self.healer.incident(&id) {
-            self.rules.starts(incident, index, self.most, now);
+            self.rules.starts(incident, index, now);
         }
         let end = match self.random.below(10) {
             0..6 => End::Exited(0),
@@ -331,7 +331,7 @@ impl History {
 
     fn finished(&mut self, id: String, outcome: Outcome, cures: bool) {
         self.acting.take_if(|(acting, _)| *acting == id);
-        let Some(incident) = self.healer.incident(&id) else { return };
+        let Some(incident) = self.healer.incident(&id) else { return self.input(Input::Finished { id, outcome }) };
         let (metric, mount) = (incident.trigger.metric.clone(), incident.target.identity.get("mount").unwrap_or_default().to_owned());
         let health = self.world.iter_mut().find(|(key, _)| key.0 == metric && key.1 == mount).map(|(_, health)| health);
         if let Some(health) = health.filter(|health| cures && **health == Health::Bad) {
@@ -346,7 +346,7 @@ impl History {
 
     /// What was written is what is there.
     pub(super) fn check(&mut self) {
-        if self.disk.pending() > 0 || !self.rules.broken.is_empty() || self.events % 8 != 0 {
+        if self.disk.pending() > 0 || !self.rules.broken.is_empty() || !self.events.is_multiple_of(8) {
             return;
         }
         let now = self.now();

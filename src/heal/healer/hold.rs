@@ -83,6 +83,15 @@ impl HeldBack {
         keys.iter().for_each(|key| self.remove(key));
     }
 
+    /// What was held back opens, if it does, with the playbook in force.
+    fn renew(&mut self, playbooks: &HashMap<String, Arc<Playbook>>) {
+        for opening in self.waiting.values_mut().map(|(opening, _)| opening).chain(self.queue.values_mut()) {
+            if let Some(playbook) = playbooks.get(&opening.playbook.id) {
+                opening.playbook = Arc::clone(playbook);
+            }
+        }
+    }
+
     /// Takes what is due.
     pub(super) fn due(&mut self, now: Moment) -> Vec<Opening> {
         let mut due = Vec::new();
@@ -250,6 +259,7 @@ impl Healer {
     /// Incidents that have not started an action end when their playbook was withdrawn.
     pub(super) fn configured(&mut self, playbooks: &HashMap<String, Arc<Playbook>>, dry_run: bool, now: Moment, effects: &mut Vec<Effect>) {
         self.dry_run = dry_run;
+        self.held_back.renew(playbooks);
         self.held_back.wake_all();
         let gone = |id: &str| playbooks.get(id).is_none_or(|playbook| !playbook.enabled);
         self.held_back.retain(|key| !gone(&key.playbook));

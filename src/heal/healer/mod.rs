@@ -4,144 +4,29 @@
 //! `restore` takes up what an earlier life of the agent left.
 
 mod hold;
+mod messages;
 mod people;
 mod restore;
 mod turn;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
+pub use messages::{Effect, Fact, Input};
 pub use people::{NotDone, Standing};
 pub use restore::Saved;
 
 use super::budget::Budget;
 use super::outcome::Outcome;
 use super::silence::{RecurringSilence, Silence};
-use super::track::{Page, Track, Tracks};
+use super::track::Tracks;
 use crate::clock::Moment;
-use crate::config::playbook::Playbook;
 use crate::detect::detector::Edge;
-use crate::incident::event::{Effect as Step, Event, Notice, Prepared};
-use crate::incident::evidence::Evidence;
+use crate::incident::event::{Effect as Step, Event, Prepared};
 use crate::incident::id::Ids;
 use crate::incident::{DedupKey, Incident};
-use crate::sample::{Sample, Want};
 use hold::HeldBack;
 use turn::Restarts;
-
-/// What the healer is told.
-#[derive(Debug)]
-pub enum Input {
-    /// A condition fired or cleared, or its target is gone.
-    Edge(Edge),
-    /// Fresh samples that were asked for under this token.
-    Measured {
-        /// The token of [`Effect::Measure`].
-        token: u64,
-        /// What was measured in time.
-        samples: Vec<Sample>,
-    },
-    /// What was seen around the incident's target.
-    Evidence {
-        /// The incident.
-        id: String,
-        /// What was seen.
-        evidence: Evidence,
-    },
-    /// What became of the action whose turn it was.
-    Prepared {
-        /// The incident.
-        id: String,
-        /// The result.
-        prepared: Prepared,
-    },
-    /// The running action ended.
-    Finished {
-        /// The incident.
-        id: String,
-        /// How.
-        outcome: Outcome,
-    },
-    /// An action of an earlier life of the agent is over.
-    AdoptedEnded {
-        /// The incident.
-        id: String,
-        /// What is known of its end.
-        text: String,
-    },
-    /// Time has passed.
-    Tick,
-    /// The playbooks and the settings in force.
-    Configured {
-        /// By id.
-        playbooks: HashMap<String, Arc<Playbook>>,
-        /// The settings' `dry_run`, or `--dry-run`.
-        dry_run: bool,
-        /// The settings' `max_actions_per_hour`.
-        max_actions_per_hour: u32,
-        /// The settings' `silences`.
-        silences: Vec<RecurringSilence>,
-    },
-}
-
-/// What the shell around the healer must do.
-#[derive(Debug)]
-pub enum Effect {
-    /// Measure afresh and come back with [`Input::Measured`].
-    Measure {
-        /// Comes back with the answer.
-        token: u64,
-        /// What.
-        wants: Vec<Want>,
-    },
-    /// Look at the host around the incident's target and come back with [`Input::Evidence`].
-    Gather {
-        /// The incident.
-        id: String,
-    },
-    /// Prepare the action (guard, host) and come back with [`Input::Prepared`]; if it runs, later with [`Input::Finished`].
-    Prepare {
-        /// The incident.
-        id: String,
-        /// Which of its actions.
-        index: usize,
-    },
-    /// Wait for the end of an action of an earlier life of the agent, and come back with [`Input::AdoptedEnded`].
-    Adopt {
-        /// The incident.
-        id: String,
-        /// Its process.
-        process: crate::incident::RunningProcess,
-        /// It is ended then.
-        until: Moment,
-    },
-    /// Tell people about the incident.
-    Tell(Notice, Box<Incident>),
-    /// Tell people that what they were told of is over.
-    Recovered(DedupKey, Page),
-    /// The incident changed: write it down, and its report.
-    Changed(Box<Incident>),
-    /// Write this down, together with the incidents of the same turn.
-    Save(Box<Fact>),
-    /// The incident is over: it was announced by [`Effect::Changed`] before; the detector may fire for it again.
-    Ended(DedupKey),
-    /// The detector must say whether this key is well or in trouble: nobody knows yet.
-    Watch(DedupKey),
-}
-
-/// What must survive a restart besides incidents.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Fact {
-    /// What is remembered of a target; `None`: nothing any more.
-    Track(DedupKey, Option<Box<Track>>),
-    /// When the actions of the last hour started.
-    Budget(Vec<Moment>),
-    /// A silence by hand.
-    Silence(Silence),
-    /// The heal of this incident did not hold.
-    Relapsed(String),
-}
 
 /// How soon it is looked whether what is written down keeps up again.
 const PRESSED: Duration = Duration::from_millis(20);
@@ -299,7 +184,11 @@ impl Healer {
 
     fn edge(&mut self, edge: Edge, now: Moment, effects: &mut Vec<Effect>) {
         match edge {
-            Edge::Fired(opening) => self.fired(*opening, now, effects),
+            Edge::Fired(opening) => {
+                // Also where an open incident, or a silence, makes nothing of it: it is not well.
+                self.tracks.unknown(&opening.key(), now);
+                self.fired(*opening, now, effects);
+            }
             Edge::Cleared(key) => {
                 self.held_back.remove(&key);
                 self.tracks.cleared(&key, now);
@@ -354,7 +243,8 @@ impl Healer {
         let key = incident.key();
         self.by_key.remove(&key);
         self.asked.retain(|_, asked| asked != id);
-        let page = self.tracks.ended(&incident, now);
+        // What ends again after a crash has been counted.
+        let page = if self.tracks.end_of(&incident).is_some() { None } else { self.tracks.ended(&incident, now) };
         effects.extend(page.map(|page| Effect::Recovered(key.clone(), page)));
         effects.push(Effect::Ended(key));
     }
@@ -362,7 +252,20 @@ impl Healer {
     fn settle(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         for (key, page) in self.tracks.settle(now) {
             self.held_back.wake(&key);
-            effects.push(Effect::Recovered(key, page));
+            self.begin_anew(&key);
+            effects.extend(page.map(|page| Effect::Recovered(key, page)));
+        }
+    }
+
+    /// The key's series of failures may be over while its incident is open: what that failed before is not held against it, and
+    /// people who were told that it is over are told again.
+    fn begin_anew(&mut self, key: &DedupKey) {
+        let (attempts, breaker, paged) =
+            self.tracks.get(key).map_or((0, false, false), |track| (track.attempts, track.breaker.is_some(), track.page.is_some()));
+        if let Some(incident) = self.by_key.get(key).and_then(|id| self.live.get_mut(id)) {
+            incident.attempt = incident.attempt.min(attempts + 1);
+            incident.retry &= breaker;
+            incident.paged &= paged;
         }
     }
 

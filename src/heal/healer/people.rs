@@ -111,6 +111,7 @@ impl Healer {
         let keys: Vec<DedupKey> = self.tracks.iter().map(|(key, _)| key).filter(matches).cloned().collect();
         for key in &keys {
             self.tracks.reset(key, now);
+            self.begin_anew(key);
         }
         self.held_back.wake_all();
         let mut effects = Vec::new();

@@ -33,8 +33,10 @@ impl Healer {
             self.tracks.restore(key, track);
         }
         for incident in saved.incidents {
-            self.by_key.insert(incident.key(), incident.id.clone());
+            let key = incident.key();
+            self.by_key.insert(key.clone(), incident.id.clone());
             self.live.insert(incident.id.clone(), incident);
+            self.begin_anew(&key);
         }
     }
 
@@ -61,7 +63,10 @@ impl Healer {
             let Some(incident) = self.live.get_mut(&id) else { continue };
             let in_force = playbooks.get(&incident.playbook.id).is_some_and(|playbook| playbook.enabled);
             let running = still_running(incident);
-            let steps = incident.resume(if in_force { Now::InForce } else { Now::Withdrawn }, running, now);
+            let steps = match self.tracks.end_of(incident) {
+                Some(status) => incident.end_again(status, now),
+                None => incident.resume(if in_force { Now::InForce } else { Now::Withdrawn }, running, now),
+            };
             let adopted = incident.adopted().and_then(|(index, until)| Some((incident.actions[index].process.clone()?, until)));
             if let Some((process, until)) = adopted {
                 self.acting = Some(id.clone());

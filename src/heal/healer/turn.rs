@@ -59,10 +59,11 @@ impl Healer {
     }
 
     /// Whether the action that got its turn may start now: its incident may have ended meanwhile, or the settings may say dry
-    /// run. One that may not is never let go, and comes back with an outcome of [`End::Stopped`](crate::heal::outcome::End).
+    /// run or allow fewer actions. One that may not is never let go, and comes back with an outcome of [`End::Stopped`](crate::heal::outcome::End).
     #[must_use]
-    pub fn may_start(&self, id: &str) -> bool {
-        !self.dry_run && self.incident(id).is_some_and(|incident| incident.acting().is_some())
+    pub fn may_start(&self, id: &str, now: Moment) -> bool {
+        let permitted = !self.dry_run && self.budget.wait(now).is_none();
+        permitted && self.incident(id).is_some_and(|incident| incident.acting().is_some())
     }
 
     pub(super) fn action_ended(&mut self, now: Moment) {
