@@ -1,6 +1,7 @@
 //! The agent: builds the channels, starts every thread, carries configurations and requests between them, and joins them in
 //! a stated order. It runs on the main thread.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Read;
@@ -26,7 +27,7 @@ use crate::host::systemd::Manager;
 use crate::incident::Incident;
 use crate::incident::event::Notice;
 use crate::incident::id::Ids;
-use crate::metric::Kind;
+use crate::metric::{Kind, Metric};
 use crate::record::escape::terminal;
 use crate::record::history::Restored;
 use crate::record::history::retention::Keep;
@@ -39,11 +40,13 @@ use crate::serve::clerk::{self, Clerk};
 use crate::threads::Worker;
 
 /// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
-const SAMPLES: usize = 256;
+const SAMPLES: usize = 8;
 /// What is measured for the first time may take this long before the first table is shown without it.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
+/// So many samples are kept for the first table.
+const FIRST_SAMPLES: usize = 1000;
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
 
@@ -120,6 +123,8 @@ struct State {
     manager: Manager,
     first_look: Option<fn(&[Sample], Moment)>,
     first: Vec<Sample>,
+    /// Where the sample of a metric and target stands in `first`.
+    first_places: HashMap<(&'static Metric, Labels), usize>,
     /// How many entries of each open incident's timeline are in the log.
     logged: HashMap<String, usize>,
     open: usize,
@@ -210,6 +215,7 @@ impl Agent {
             manager,
             first_look: Some(first_look),
             first: Vec::new(),
+            first_places: HashMap::new(),
             logged: HashMap::new(),
             open: 0,
             data_dir,
@@ -265,12 +271,11 @@ impl Agent {
     fn watching(&mut self) {
         let Some(show) = self.state.first_look.take() else { return };
         show(&self.state.first, Moment::now());
-        let targets: HashSet<(Kind, &Labels)> =
-            self.state.first.iter().map(|sample| (sample.metric.kind, &sample.target.identity)).collect();
+        let targets: HashSet<(Kind, &Labels)> = self.state.first_places.keys().map(|(metric, identity)| (metric.kind, identity)).collect();
         let targets = targets.len();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
-        self.state.first = Vec::new();
+        (self.state.first, self.state.first_places) = (Vec::new(), HashMap::new());
         self.state.manager.ready();
         self.state.announce();
         let config = &self.state.config;
@@ -359,14 +364,24 @@ impl State {
     /// Keeps the latest of the first samples. Whether one of them is of something new: a short interval brings the known ones
     /// again and again, and that is no reason to wait on.
     fn saw(&mut self, batch: Vec<Sample>) -> bool {
-        let known = self.first.len();
+        let known = self.first_places.len();
         for sample in batch {
-            match self.first.iter_mut().find(|first| first.metric == sample.metric && first.target.identity == sample.target.identity) {
-                Some(first) => *first = sample,
-                None => self.first.push(sample),
+            match self.first_places.entry((sample.metric, sample.target.identity.clone())) {
+                Entry::Occupied(place) => {
+                    if let Some(first) = self.first.get_mut(*place.get()) {
+                        *first = sample;
+                    }
+                }
+                Entry::Vacant(place) => {
+                    place.insert(self.first.len());
+                    // Nobody reads a table of thousands, and it is not kept for nothing.
+                    if self.first.len() < FIRST_SAMPLES {
+                        self.first.push(sample);
+                    }
+                }
             }
         }
-        self.first.len() > known
+        self.first_places.len() > known
     }
 
     fn rejected(&self, problems: Vec<Problem>) {

@@ -52,7 +52,7 @@ impl Kind {
 }
 
 /// What the values of a metric are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Values {
     /// Numbers, in the unit given (for messages; may be empty).
     Number(&'static str),
@@ -61,7 +61,7 @@ pub enum Values {
 }
 
 /// One line of the table.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Metric {
     /// The exact name.
     pub name: &'static str,

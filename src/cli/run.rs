@@ -60,10 +60,18 @@ fn how_to_act(config: &Config) -> String {
     }
 }
 
+/// More rows of the first table nobody reads, and thousands of them take their memory.
+const FIRST_ROWS: usize = 200;
+
 /// The first table: on standard error with everything else that `run` says, unless that is a journal.
 fn show(samples: &[Sample], now: Moment) {
     if std::env::var_os("JOURNAL_STREAM").is_none() {
-        let _ = writeln!(anstream::stderr(), "{}", table::first_samples(samples, now));
+        let shown = &samples[..samples.len().min(FIRST_ROWS)];
+        let more = match samples.len() - shown.len() {
+            0 => String::new(),
+            more => format!("and {more} more; autoheal probe shows all of them\n"),
+        };
+        let _ = writeln!(anstream::stderr(), "{}{more}", table::first_samples(shown, now));
     }
 }
 

@@ -20,6 +20,7 @@ const SLEPT: Duration = Duration::from_secs(1);
 
 /// What is remembered of one target of one playbook. All times count on the clock that goes on while the machine sleeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Track {
     /// The playbook leaves the target alone until then.
     pub cooldown: Option<Moment>,
@@ -83,7 +84,8 @@ pub(crate) enum Held {
 /// What is remembered of all targets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tracks {
-    all: BTreeMap<DedupKey, Track>,
+    /// Boxed: a host in trouble has thousands, and the nodes of a map are never full.
+    all: BTreeMap<DedupKey, Box<Track>>,
     /// When each well target becomes stable.
     stable: BTreeSet<(Duration, DedupKey)>,
     changed: BTreeSet<DedupKey>,
@@ -108,21 +110,21 @@ impl Track {
 impl Tracks {
     /// All of them.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&DedupKey, &Track)> {
-        self.all.iter()
+        self.all.iter().map(|(key, track)| (key, &**track))
     }
 
     pub(crate) fn get(&self, key: &DedupKey) -> Option<&Track> {
-        self.all.get(key)
+        self.all.get(key).map(|track| &**track)
     }
 
     /// Puts back what was remembered before a restart.
     pub(crate) fn restore(&mut self, key: DedupKey, track: Track) {
         self.stable.extend(track.stable_at().map(|at| (at, key.clone())));
-        self.all.insert(key, track);
+        self.all.insert(key, Box::new(track));
     }
 
     /// What changed since the last call; `None` is forgotten.
-    pub(crate) fn take_changed(&mut self) -> Vec<(DedupKey, Option<Track>)> {
+    pub(crate) fn take_changed(&mut self) -> Vec<(DedupKey, Option<Box<Track>>)> {
         std::mem::take(&mut self.changed).into_iter().map(|key| (key.clone(), self.all.get(&key).cloned())).collect()
     }
 

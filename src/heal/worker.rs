@@ -35,7 +35,7 @@ const LAST_ACTION: Duration = Duration::from_secs(10);
 const INTENT: Duration = Duration::from_secs(2);
 /// What a fresh measurement may take on top of the target's own timeout.
 const MEASURE_SLACK: Duration = Duration::from_secs(2);
-/// So many messages may wait for the recorder before incidents wait for it.
+/// So many messages may wait for the recorder, or for the log, before incidents wait for them.
 const PRESSED: usize = 256;
 /// Without anything due the clocks are looked at this often: waits stand still while the machine sleeps.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -201,7 +201,7 @@ impl HealWorker {
     }
 
     fn handle(&mut self, input: Input) -> Vec<Effect> {
-        self.wiring.healer.press(self.wiring.record.len() > PRESSED);
+        self.wiring.healer.press(self.wiring.record.len().max(self.wiring.changes.len()) > PRESSED);
         self.wiring.healer.handle(input, Moment::now())
     }
 

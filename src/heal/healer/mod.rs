@@ -137,9 +137,7 @@ impl Healer {
     fn turn_ends(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         self.let_in(now, effects);
         self.give_turn(now, effects);
-        effects.extend(
-            self.tracks.take_changed().into_iter().map(|(key, track)| Effect::Save(Box::new(Fact::Track(key, track.map(Box::new))))),
-        );
+        effects.extend(self.tracks.take_changed().into_iter().map(|(key, track)| Effect::Save(Box::new(Fact::Track(key, track)))));
     }
 
     /// The agent stops: the outcome of the running action is taken down. Open incidents stay open; the next life takes them up.
@@ -148,9 +146,7 @@ impl Healer {
         if let Some((id, outcome)) = running {
             self.step(&id, Event::Finished(outcome), now, &mut effects);
         }
-        effects.extend(
-            self.tracks.take_changed().into_iter().map(|(key, track)| Effect::Save(Box::new(Fact::Track(key, track.map(Box::new))))),
-        );
+        effects.extend(self.tracks.take_changed().into_iter().map(|(key, track)| Effect::Save(Box::new(Fact::Track(key, track)))));
         effects
     }
 
