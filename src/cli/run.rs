@@ -69,7 +69,7 @@ fn show(samples: &[Sample], now: Moment) {
         let shown = &samples[..samples.len().min(FIRST_ROWS)];
         let more = match samples.len() - shown.len() {
             0 => String::new(),
-            more => format!("and {more} more; autoheal probe shows all of them\n"),
+            _ => "and many more; autoheal probe shows all of them\n".to_owned(),
         };
         let _ = writeln!(anstream::stderr(), "{}{more}", table::first_samples(shown, now));
     }
