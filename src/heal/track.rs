@@ -9,15 +9,12 @@ use serde::{Deserialize, Serialize};
 use crate::clock::Moment;
 use crate::config::playbook::{CooldownScope, Playbook};
 use crate::incident::{DedupKey, Incident, Opening, Status};
-use crate::sample::Labels;
+use crate::sample::{Labels, SLEPT};
 
 /// The longest pause between two attempts of an open breaker.
 const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// What is remembered of a playbook that is gone is forgotten after this (contract A26).
 const FORGOTTEN: Duration = Duration::from_secs(30 * 86_400);
-/// A machine that slept for less has not slept.
-const SLEPT: Duration = Duration::from_secs(1);
-
 /// What is remembered of one target of one playbook. All times count on the clock that goes on while the machine sleeps.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

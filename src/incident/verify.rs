@@ -6,10 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::config::playbook::{Action, Playbook, Strategy};
-use crate::sample::{Labels, Sample};
-
-/// A machine that slept for less has not slept.
-const SLEPT: Duration = Duration::from_secs(1);
+use crate::sample::{Labels, SLEPT, Sample};
 
 /// A verification that goes on: of one rung of a ladder, or of all actions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

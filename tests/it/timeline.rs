@@ -232,7 +232,7 @@ impl Simulation {
                     self.world.extend(change.set.clone());
                     self.slept += change.sleeps;
                     let (playbooks, dry_run) = (change.playbooks.clone(), change.dry_run);
-                    if playbooks.is_some() || dry_run.is_some() {
+                    if !change.restart && (playbooks.is_some() || dry_run.is_some()) {
                         let playbooks = playbooks.unwrap_or_else(|| self.timeline.playbooks.clone());
                         self.put_in_force(&playbooks, dry_run.unwrap_or(self.healer.dry_run()));
                     }

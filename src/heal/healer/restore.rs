@@ -61,7 +61,9 @@ impl Healer {
         let mut effects: Vec<Effect> = self.tracks.iter().map(|(key, _)| Effect::Watch(key.clone())).collect();
         for id in self.live.keys().cloned().collect::<Vec<_>>() {
             let Some(incident) = self.live.get_mut(&id) else { continue };
-            let in_force = playbooks.get(&incident.playbook.id).is_some_and(|playbook| playbook.enabled);
+            // Set to dry run meanwhile, it starts no action any more; what has acted is proven all the same.
+            let may_act = |playbook: &Arc<Playbook>| incident.acted || incident.dry_run || !playbook.dry_run;
+            let in_force = playbooks.get(&incident.playbook.id).is_some_and(|playbook| playbook.enabled && may_act(playbook));
             let running = still_running(incident);
             let steps = match self.tracks.end_of(incident) {
                 Some(status) => incident.end_again(status, now),

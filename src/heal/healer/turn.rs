@@ -8,6 +8,7 @@ use crate::config::playbook::{ActionKind, CooldownScope, Verb};
 use crate::heal::outcome::Outcome;
 use crate::incident::event::Event;
 use crate::incident::{DedupKey, Incident};
+use crate::sample::SLEPT;
 
 /// A look before the first action is worth something for this long.
 const FRESH: Duration = Duration::from_secs(30);
@@ -17,9 +18,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A service that was restarted less than this ago is not restarted for another reason.
 const JUST_RESTARTED: Duration = Duration::from_secs(60);
-
-/// A machine that slept for less has not slept.
-const SLEPT: Duration = Duration::from_secs(1);
 
 /// Which services were restarted of late: the words that did it, for which key, by which incident, and when.
 #[derive(Debug, Default)]
