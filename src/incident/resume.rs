@@ -1,6 +1,6 @@
 //! An incident after a restart of the agent. Nothing that may have run is run again: it is proven instead.
 
-use super::event::Effect;
+use super::event::{Effect, Notice};
 use super::step::Phase;
 use super::verify::Looks;
 use super::{ActionStatus, Incident, Status};
@@ -57,10 +57,14 @@ impl Incident {
         }
     }
 
-    /// It had ended, and only that was not written down any more.
+    /// It had ended, and only that was not written down any more. Perhaps nobody was told either: twice is better than never.
     #[must_use]
     pub fn end_again(&mut self, status: Status, now: Moment) -> Vec<Effect> {
-        self.end(status, "the agent ended right after this incident did", now)
+        let mut effects = self.end(status, "the agent ended right after this incident did", now);
+        if matches!(status, Status::Escalated | Status::Exhausted) && !self.retry {
+            effects.insert(0, Effect::Tell(Notice::Escalated));
+        }
+        effects
     }
 
     fn withdrawn_meanwhile(&mut self, acting: Option<usize>, now: Moment) -> Vec<Effect> {
