@@ -234,10 +234,11 @@ impl Tracks {
         }
     }
 
-    /// How this incident ended, if it is known to have ended last of its key.
-    pub(crate) fn end_of(&self, incident: &Incident) -> Option<Status> {
-        let (id, status) = self.get(&incident.key())?.ended.as_ref()?;
-        (*id == incident.id).then_some(*status)
+    /// How this incident ended, if it is known to have ended last of its key, and whether that was for people to know.
+    pub(crate) fn end_of(&self, incident: &Incident) -> Option<(Status, bool)> {
+        let track = self.get(&incident.key())?;
+        let (_, status) = track.ended.as_ref().filter(|(id, _)| *id == incident.id)?;
+        Some((*status, track.page.as_ref().is_some_and(|page| page.incident == incident.id)))
     }
 
     /// How long the playbook must still leave the target alone.

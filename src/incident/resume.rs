@@ -3,7 +3,7 @@
 use super::event::{Effect, Notice};
 use super::step::Phase;
 use super::verify::Looks;
-use super::{ActionStatus, Incident, Status};
+use super::{ActionStatus, ApprovalState, Incident, Status};
 use crate::clock::Moment;
 
 /// What has become of the incident's playbook meanwhile.
@@ -57,11 +57,19 @@ impl Incident {
         }
     }
 
-    /// It had ended, and only that was not written down any more. Perhaps nobody was told either: twice is better than never.
+    /// It had ended, and only that was not written down any more. What it did last is lost with it. `tells`: its end was for
+    /// people to know, and perhaps nobody was told: twice is better than never.
     #[must_use]
-    pub fn end_again(&mut self, status: Status, now: Moment) -> Vec<Effect> {
+    pub fn end_again(&mut self, status: Status, tells: bool, now: Moment) -> Vec<Effect> {
+        for action in self.actions.iter_mut().filter(|action| action.status == ActionStatus::Running) {
+            action.left_out(ActionStatus::Interrupted, "it ended, and the agent did before its outcome was written down");
+        }
+        if let Some(approval) = self.approval.as_mut().filter(|_| status == Status::Denied) {
+            approval.state = if tells { ApprovalState::Expired } else { ApprovalState::Denied };
+        }
         let mut effects = self.end(status, "the agent ended right after this incident did", now);
-        if matches!(status, Status::Escalated | Status::Exhausted) && !self.retry {
+        // A failed attempt of an open breaker is no news.
+        if tells && !(self.retry && status != Status::Denied) {
             effects.insert(0, Effect::Tell(Notice::Escalated));
         }
         effects

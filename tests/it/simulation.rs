@@ -20,7 +20,7 @@ use crossbeam_channel::unbounded;
 
 use world::History;
 
-/// What an unoptimised build does in well under a minute; `AUTOHEAL_HISTORIES=10000` runs more.
+/// What an unoptimised build does in well under a minute; `AUTOHEAL_HISTORIES=10000` runs more, from `AUTOHEAL_SEEDS_FROM=10000` others.
 const HISTORIES: u64 = 1000;
 /// One thread for each core that the tests may count on.
 const THREADS: u64 = 2;
@@ -67,9 +67,10 @@ struct Report {
 #[test]
 fn simulation_breaks_no_rule() {
     let begin = autoheal::clock::Moment::now();
-    let replayed = std::env::var("AUTOHEAL_SEED").ok().map(|seed| seed.parse::<u64>().unwrap());
-    let most = std::env::var("AUTOHEAL_HISTORIES").map_or(HISTORIES, |most| most.parse().unwrap());
-    let seeds = replayed.map_or(0..most, |seed| seed..seed + 1);
+    let number = |name: &str| std::env::var(name).ok().map(|number| number.parse::<u64>().unwrap());
+    let replayed = number("AUTOHEAL_SEED");
+    let (from, most) = (number("AUTOHEAL_SEEDS_FROM").unwrap_or(0), number("AUTOHEAL_HISTORIES").unwrap_or(HISTORIES));
+    let seeds = replayed.map_or(from..from + most, |seed| seed..seed + 1);
     let (reports_out, reports) = unbounded();
     for lane in 0..THREADS {
         let (reports, seeds) = (reports_out.clone(), seeds.clone());

@@ -65,6 +65,12 @@ impl Disk {
         saved::restore(Restored { incidents, facts, silences: Vec::new() }, BOOT, now)
     }
 
+    /// Whether the disk says that this incident has ended, in what it says of the target: its row still says that it is open.
+    pub(super) fn knows_end(&self, incident: &Incident) -> bool {
+        let fact = self.facts.get(&track(&incident.key()));
+        matches!(fact, Some((Fact::Track(_, Some(track)), _)) if json!(track)["ended"][0] == incident.id.as_str())
+    }
+
     /// Whether it is on the disk that this action runs.
     pub(super) fn has_intent(&self, id: &str, index: usize) -> bool {
         self.incidents.get(id).is_some_and(|incident| incident.actions[index].status == ActionStatus::Running)

@@ -159,7 +159,7 @@ impl History {
         // The worker is told of its configuration before it takes up what was left.
         self.configure();
         let saved = self.disk.restore(self.now());
-        self.rules.restored(&saved);
+        self.rules.restored(&saved, &self.disk);
         self.healer.load(saved);
         let keys: Vec<DedupKey> = self.healer.live().map(Incident::key).collect();
         self.detector.expect(keys, Duration::from_secs(10), self.now());

@@ -13,7 +13,7 @@ use autoheal::incident::event::Notice;
 use autoheal::incident::{ActionStatus, DedupKey, Incident, Source, Status};
 use autoheal::sample::Labels;
 
-use super::disk::track;
+use super::disk::{Disk, track};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -34,6 +34,15 @@ struct Key {
     cooldown: Option<Duration>,
 }
 
+/// How an incident ended.
+#[derive(Clone)]
+struct End {
+    key: DedupKey,
+    status: Status,
+    /// Somebody had to be told.
+    due: bool,
+}
+
 #[derive(Default)]
 pub(super) struct Rules {
     loud: bool,
@@ -43,7 +52,9 @@ pub(super) struct Rules {
     ran: BTreeSet<(String, usize)>,
     starts: Vec<Duration>,
     silences: Vec<Silence>,
-    over: BTreeMap<String, DedupKey>,
+    over: BTreeMap<String, End>,
+    /// Ended before a crash, as the disk says of their target, and open again by their row: each ends once more, and nothing else.
+    again: BTreeMap<String, End>,
     /// How long the timeline of each incident was.
     seen: BTreeMap<String, usize>,
 }
@@ -113,9 +124,9 @@ impl Rules {
 
     pub(super) fn fact(&mut self, fact: &Fact) {
         if let Fact::Relapsed(id) = fact
-            && let Some(key) = self.over.get(id).cloned()
+            && let Some(end) = self.over.get(id).cloned()
         {
-            self.key(&key).failed.insert(id.clone());
+            self.key(&end.key).failed.insert(id.clone());
         }
     }
 
@@ -146,8 +157,7 @@ impl Rules {
         self.key(key).denied = false;
     }
 
-    /// Facts that were lost on their way to the disk are not held against the next life of the agent. An incident's end that was
-    /// lost is another end, later.
+    /// Facts that were lost on their way to the disk are not held against the next life of the agent.
     pub(super) fn crashed(&mut self, lost: &[String]) {
         self.say(|| format!("CRASH, lost: {lost:?}"));
         for (key, state) in &mut self.keys {
@@ -155,12 +165,16 @@ impl Rules {
                 *state = Key { cooldown: state.cooldown, ..Key::default() };
             }
         }
-        self.over.retain(|_, key| !lost.contains(&track(key)));
         self.silences.retain(|silence| !lost.contains(&format!("silence {}", silence.id)));
     }
 
-    /// Whom people were told of is a fact that may have been lost with a part of its turn.
-    pub(super) fn restored(&mut self, saved: &Saved) {
+    /// Whom people were told of is a fact that may have been lost with a part of its turn. An end that was lost is another end,
+    /// later; one of which only the row was lost is the same again.
+    pub(super) fn restored(&mut self, saved: &Saved, disk: &Disk) {
+        for incident in &saved.incidents {
+            let end = self.over.remove(&incident.id).filter(|_| disk.knows_end(incident));
+            self.again.extend(end.map(|end| (incident.id.clone(), end)));
+        }
         for (key, state) in &mut self.keys {
             state.paged = saved.tracks.get(key).is_some_and(|track| track.page.is_some());
         }
@@ -227,16 +241,28 @@ impl Rules {
                 self.broken.push(format!("denied: {} of {} asks again at {}", incident.id, incident.key(), seconds(now)));
             }
         }
-        // After a crash between its facts and its row an incident ends twice, which counts once.
-        if incident.ended == Some(now) && !self.over.contains_key(&incident.id) {
-            self.told(incident, told, now);
-            self.ended_now(incident, now);
+        if incident.ended == Some(now) {
+            let running = incident.actions.iter().any(|action| action.status == ActionStatus::Running);
+            self.must(!running, || format!("an end is an end: {} of {} is over while an action runs", incident.id, incident.key()));
+            match self.again.remove(&incident.id) {
+                Some(end) => self.ended_again(incident, end, told),
+                None => self.ended_now(incident, told, now),
+            }
         }
     }
 
+    /// It had ended before a crash, and counts once. Perhaps nobody was told then: twice is better than never.
+    fn ended_again(&mut self, incident: &Incident, end: End, told: &[(Notice, String)]) {
+        let id = &incident.id;
+        self.must(incident.status == end.status, || format!("an end is an end: {id} was {:?}, and is {:?}", end.status, incident.status));
+        self.must(says(incident, told) || !end.due, || format!("told: nobody was told of {id}, {:?}, after a crash", incident.status));
+        self.over.insert(id.clone(), end);
+    }
+
     /// In a series of failures people are told at the first one and when the breaker opens.
-    fn told(&mut self, incident: &Incident, told: &[(Notice, String)], now: Moment) {
-        let says = told.iter().any(|(notice, id)| *notice == Notice::Escalated && *id == incident.id);
+    /// Returns whether that is now.
+    fn told(&mut self, incident: &Incident, told: &[(Notice, String)], now: Moment) -> bool {
+        let says = says(incident, told);
         let failed = matches!(incident.status, Status::Escalated | Status::Exhausted);
         let paged = self.key(&incident.key()).paged;
         let opens = incident.opens_breaker() && !incident.retry && self.key(&incident.key()).breaker.is_none();
@@ -254,11 +280,14 @@ impl Rules {
         self.must(!says || !quiet && (failed || incident.was_ignored()), || {
             format!("told: people were told again of {} of {} at {}", incident.id, incident.key(), seconds(now))
         });
+        due
     }
 
-    fn ended_now(&mut self, incident: &Incident, now: Moment) {
+    fn ended_now(&mut self, incident: &Incident, told: &[(Notice, String)], now: Moment) {
         let (key, playbook) = (incident.key(), &incident.playbook);
-        self.over.insert(incident.id.clone(), key.clone());
+        let due = self.told(incident, told, now);
+        let before = self.over.insert(incident.id.clone(), End { key: key.clone(), status: incident.status, due });
+        self.must(before.is_none(), || format!("an end is an end: {} of {key} is over twice", incident.id));
         if incident.acted {
             let scope = match playbook.cooldown_scope {
                 CooldownScope::Target => key.clone(),
@@ -267,8 +296,6 @@ impl Rules {
             let state = self.key(&scope);
             state.cooldown = state.cooldown.max(Some(now.boot + playbook.cooldown));
         }
-        let running = incident.actions.iter().position(|action| action.status == ActionStatus::Running);
-        self.must(running.is_none(), || format!("an end is an end: {} of {key} is over while an action runs", incident.id));
         let state = self.key(&key);
         let failed = matches!(incident.status, Status::Escalated | Status::Exhausted);
         state.paged |= failed || incident.was_ignored();
@@ -293,6 +320,11 @@ impl Rules {
             same => same,
         };
     }
+}
+
+/// Whether people were told that it failed.
+fn says(incident: &Incident, told: &[(Notice, String)]) -> bool {
+    told.iter().any(|(notice, id)| *notice == Notice::Escalated && *id == incident.id)
 }
 
 /// The time as the timelines write it, on the running clock.

@@ -66,7 +66,7 @@ impl Healer {
             let in_force = playbooks.get(&incident.playbook.id).is_some_and(|playbook| playbook.enabled && may_act(playbook));
             let running = still_running(incident);
             let steps = match self.tracks.end_of(incident) {
-                Some(status) => incident.end_again(status, now),
+                Some((status, tells)) => incident.end_again(status, tells, now),
                 None => incident.resume(if in_force { Now::InForce } else { Now::Withdrawn }, running, now),
             };
             let adopted = incident.adopted().and_then(|(index, until)| Some((incident.actions[index].process.clone()?, until)));
