@@ -8,7 +8,7 @@ use autoheal::clock::Moment;
 use autoheal::config::playbook::Playbook;
 use autoheal::detect::Edge;
 use autoheal::detect::detector::Detector;
-use autoheal::heal::healer::{Effect, Fact, Healer, Input};
+use autoheal::heal::healer::{Effect, Healer, Input};
 use autoheal::heal::outcome::{End, Outcome};
 use autoheal::incident::event::{Notice, Prepared};
 use autoheal::incident::evidence::Evidence;
