@@ -190,9 +190,7 @@ fn value_json(value: &Value) -> serde_json::Value {
 /// JSON in a fence that it cannot break. Control and bidirectional characters become escapes of JSON's own.
 fn json_block(value: &serde_json::Value) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    let safe: String =
-        text.chars().map(|c| if c != '\n' && escape::is_deceptive(c) { escape::json_char(c) } else { c.to_string() }).collect();
-    escape::fence("json", &safe)
+    escape::fence("json", &escape::json(&text))
 }
 
 /// The first and the last half of a long output.
