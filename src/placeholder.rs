@@ -151,7 +151,8 @@ mod tests {
         let values: Values = [("name", evil), ("pid", "7"), ("lines", "a\nb\u{202e}"), ("field", "a&admin=1"), ("path", "/a b.log")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into();
-        let body = fill_body(r#"{"process": "{name}", "list": ["{pid}", {"deep": "on {lines}"}], "{pid}": 1.5, "not": "{unknown}"}"#, &values);
+        let body =
+            fill_body(r#"{"process": "{name}", "list": ["{pid}", {"deep": "on {lines}"}], "{pid}": 1.5, "not": "{unknown}"}"#, &values);
         let expected = serde_json::json!({
             "process": evil, "list": ["7", {"deep": "on a\nb\u{202e}"}], "{pid}": 1.5, "not": "{unknown}",
         });

@@ -128,7 +128,9 @@ fn word_for(error: &Error) -> Verdict {
     let reason = match (word, fault) {
         ("expired", _) => "a certificate above it has expired".to_owned(),
         ("not_yet_valid", _) => "a certificate above it is not valid yet".to_owned(),
-        (_, CertificateError::Other(other)) if is_webpki(other, "UnsupportedCertVersion") => "a certificate of another version than 3".to_owned(),
+        (_, CertificateError::Other(other)) if is_webpki(other, "UnsupportedCertVersion") => {
+            "a certificate of another version than 3".to_owned()
+        }
         (_, CertificateError::Other(other)) if is_webpki(other, "CaUsedAsEndEntity") => {
             "it is an authority's own certificate, and nobody named it as trusted".to_owned()
         }

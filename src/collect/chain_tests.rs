@@ -53,7 +53,9 @@ fn the_year_9999_has_days_too() {
 #[test]
 fn every_form_of_a_date_is_read() {
     // Up to 2049 a date is a UTCTime, whose two digits of a year begin in 1950; from 2050 on it is a GeneralizedTime.
-    for (from, to) in [((1950, 1, 1), (2049, 12, 31)), ((2050, 1, 1), (2050, 1, 1)), ((1, 1, 1), (9999, 12, 30)), ((2049, 12, 31), (1950, 1, 1))] {
+    for (from, to) in
+        [((1950, 1, 1), (2049, 12, 31)), ((2050, 1, 1), (2050, 1, 1)), ((1, 1, 1), (9999, 12, 30)), ((2049, 12, 31), (1950, 1, 1))]
+    {
         let dates = Dates::of(&CertificateDer::from(dated(from, to))).unwrap();
         let day = |(year, month, day): (i16, i8, i8)| jiff::civil::date(year, month, day).to_zoned(jiff::tz::TimeZone::UTC).unwrap();
         assert_eq!(dates, Dates { not_before: day(from).timestamp().as_second(), not_after: day(to).timestamp().as_second() });
@@ -91,7 +93,8 @@ fn names_of_a_stranger_make_a_short_reason() {
 /// Certificates of each kind that real servers show: a server's, an authority's, one for many odd names, one for ever.
 fn specimens() -> &'static [Vec<u8>] {
     static MADE: std::sync::LazyLock<Vec<Vec<u8>>> = std::sync::LazyLock::new(|| {
-        let names = |names: &[&str]| rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let names =
+            |names: &[&str]| rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
         let mut authority = names(&[]);
         authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Constrained(1));
         authority.key_usages = vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
@@ -134,7 +137,8 @@ fn damage() -> impl Strategy<Value = (usize, Damage)> {
         proptest::collection::vec(any::<u8>(), 1..40).prop_map(Damage::Insert),
         (1_usize..40).prop_map(Damage::Remove),
         (1_usize..200).prop_map(Damage::Double),
-        prop_oneof![Just(0_u8), Just(0x7f), Just(0x80), Just(0x81), Just(0x82), Just(0x84), Just(0x88), Just(0xff)].prop_map(Damage::Length),
+        prop_oneof![Just(0_u8), Just(0x7f), Just(0x80), Just(0x81), Just(0x82), Just(0x84), Just(0x88), Just(0xff)]
+            .prop_map(Damage::Length),
     ];
     (any::<usize>(), kind)
 }
@@ -197,7 +201,10 @@ fn depth_costs_no_stack() {
             for bytes in [nested, inside] {
                 let chain = [CertificateDer::from(bytes)];
                 let roots = Roots { store: std::sync::Arc::new(rustls::RootCertStore::empty()), own: chain.to_vec() };
-                assert_eq!(judge(&chain, None, &ServerName::try_from("x.example").unwrap(), &roots, Timestamp::UNIX_EPOCH).0, "unsupported");
+                assert_eq!(
+                    judge(&chain, None, &ServerName::try_from("x.example").unwrap(), &roots, Timestamp::UNIX_EPOCH).0,
+                    "unsupported"
+                );
             }
         }
     });

