@@ -29,9 +29,10 @@ impl<W: Write> Screen<W> {
 
 impl<W: Write> Write for Screen<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let before = self.line.len();
         self.line.extend_from_slice(bytes);
-        if let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') {
-            self.write_out(end + 1)?;
+        if let Some(end) = bytes.iter().rposition(|byte| *byte == b'\n') {
+            self.write_out(before + end + 1)?;
         }
         Ok(bytes.len())
     }

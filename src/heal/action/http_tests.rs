@@ -79,6 +79,15 @@ fn no_second_request_hides_in_the_first() {
     }
 }
 
+#[test]
+fn a_value_makes_no_second_header() {
+    for value in ["a\r\nX-Admin: 1", "a\nb", "a\u{0}", "a\u{7f}"] {
+        let headers = [("X-Name".to_owned(), value.to_owned())];
+        let error = request("POST", "http://127.0.0.1:9/", &headers, None, &success(), &limit(10)).unwrap_err();
+        assert!(error.contains("cannot be sent"), "{error}");
+    }
+}
+
 #[track_caller]
 fn fails(answer: &'static str, reason: &str) {
     let (url, _question) = serve(answer, false);
