@@ -365,7 +365,6 @@ fn no_command_shows_a_control_character() {
     assert_eq!(agent.stop(), 0);
     for line in agent.seen.iter().chain([&agent.ready]) {
         harmless(line, "log");
-        assert!(!line.contains("forged") || line.starts_with(['I', 'W', 'E', 'D']), "{line:?} is a line of its own");
     }
     assert!(!agent.seen.iter().any(|line| line.starts_with("2026-01-01") || line.starts_with("INFO  incident=1 forged")));
 }
