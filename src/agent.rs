@@ -28,7 +28,6 @@ use crate::incident::Incident;
 use crate::incident::event::Notice;
 use crate::incident::id::Ids;
 use crate::metric::{Kind, Metric};
-use crate::record::escape::terminal;
 use crate::record::history::Restored;
 use crate::record::history::retention::Keep;
 use crate::record::recorder::{self, Message, Recorder};
@@ -332,11 +331,11 @@ impl State {
     /// One line for each thing that happened, and for each thing that people are told.
     fn log(&mut self, change: Change) {
         match change {
-            Change::Told(Notice::Escalated | Notice::OverBudget, text) => log::error!("{}", terminal(&text)),
-            Change::Told(Notice::Approval, text) => log::warn!("{}", terminal(&text)),
+            Change::Told(Notice::Escalated | Notice::OverBudget, text) => log::error!("{text}"),
+            Change::Told(Notice::Approval, text) => log::warn!("{text}"),
             // People hear of repairs that failed; the lines of the incident tell of those that worked.
-            Change::Told(Notice::Recovered, text) => log::warn!("{}", terminal(&text)),
-            Change::Told(Notice::Resolved, text) => log::debug!("{}", terminal(&text)),
+            Change::Told(Notice::Recovered, text) => log::warn!("{text}"),
+            Change::Told(Notice::Resolved, text) => log::debug!("{text}"),
             Change::Incident { incident, report, open } => {
                 self.log_incident(&incident, &report);
                 if self.open != open {
@@ -349,11 +348,11 @@ impl State {
 
     fn log_incident(&mut self, incident: &Incident, report: &Path) {
         let logged = self.logged.entry(incident.id.clone()).or_insert(0);
-        let key = terminal(&incident.key().to_string());
+        let key = incident.key();
         for (index, entry) in incident.timeline.iter().enumerate().skip(*logged) {
             let last = index + 1 == incident.timeline.len() && !incident.status.is_live();
             let place = if last { format!(" report={}", report.display()) } else { String::new() };
-            log::info!("incident={} {key} {}: {}{place}", incident.id, entry.event, terminal(&entry.text));
+            log::info!("incident={} {key} {}: {}{place}", incident.id, entry.event, entry.text);
         }
         *logged = incident.timeline.len();
         if !incident.status.is_live() {

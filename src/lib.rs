@@ -53,6 +53,8 @@
 //! - No thread that acts waits for another's answer: measurements, evidence, acknowledgements and outcomes are events. The channel graph has no cycle that blocks,
 //!   because edges, orders and answers go through unbounded channels and samples coalesce.
 //! - No thread starts but through [`threads`], no program but through the executor.
+//! - No text from outside leaves as it came: each sink (screen, log, report, JSON, service manager) has one function in
+//!   [`record::escape`] and applies it itself.
 //! - No `unsafe` but the line in [`host::allocator`].
 
 pub mod clock;

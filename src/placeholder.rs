@@ -65,6 +65,38 @@ pub fn fill(template: &str, values: &Values) -> String {
     filled
 }
 
+/// Fills the body of a request, so that a value stays the value that it was meant to be. In a body that is JSON the placeholders
+/// stand in its texts, and each text is written anew with its value in it; names of fields are not filled. In any other body
+/// (a form, a number without quotes) a value may not hold what could end it there.
+///
+/// # Errors
+/// A value that could change the meaning of a body that is no JSON; the message names the placeholder.
+pub fn fill_body(template: &str, values: &Values) -> Result<String, String> {
+    let found = find(template);
+    if let Ok(mut json) = serde_json::from_str(template) {
+        if !found.is_empty() {
+            fill_json(&mut json, values);
+            return Ok(json.to_string());
+        }
+    } else {
+        let harmless = |letter: char| letter.is_alphanumeric() || " ._:/@,-".contains(letter);
+        let harmful = |name: &str| values.get(name).is_some_and(|value| !value.chars().all(harmless));
+        if let Some((_, name)) = found.iter().find(|(_, name)| harmful(name)) {
+            return Err(format!("the value of {{{name}}} could change the meaning of a body that is no JSON"));
+        }
+    }
+    Ok(fill(template, values))
+}
+
+fn fill_json(json: &mut serde_json::Value, values: &Values) {
+    match json {
+        serde_json::Value::String(text) => *text = fill(text, values),
+        serde_json::Value::Array(list) => list.iter_mut().for_each(|one| fill_json(one, values)),
+        serde_json::Value::Object(fields) => fields.values_mut().for_each(|one| fill_json(one, values)),
+        _ => {}
+    }
+}
+
 /// How many bytes at the beginning are an identifier.
 fn identifier(text: &str) -> usize {
     let first = text.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
@@ -111,5 +143,32 @@ mod tests {
         check("{unknown} {", "{unknown} {");
         check("{ä}", "{ä}");
         check("", "");
+    }
+
+    #[test]
+    fn a_value_cannot_break_out_of_the_body_of_a_request() {
+        let evil = r#"x", "all": true, "y": "\ {pid} {{pid}}"#;
+        let values: Values = [("name", evil), ("pid", "7"), ("lines", "a\nb\u{202e}"), ("field", "a&admin=1"), ("path", "/a b.log")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .into();
+        let body =
+            fill_body(r#"{"process": "{name}", "list": ["{pid}", {"deep": "on {lines}"}], "{pid}": 1.5, "not": "{unknown}"}"#, &values);
+        let expected = serde_json::json!({
+            "process": evil, "list": ["7", {"deep": "on a\nb\u{202e}"}], "{pid}": 1.5, "not": "{unknown}",
+        });
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&body.unwrap()).unwrap(), expected);
+        for (template, filled) in [
+            (r#"{"b": 1,  "a": 2}"#, Some(r#"{"b": 1,  "a": 2}"#)),
+            (r#"{"{{pid}}": 1}"#, Some(r#"{"{pid}": 1}"#)),
+            ("pid={pid}&path={path}", Some("pid=7&path=/a b.log")),
+            (r#"{"pid": {pid}}"#, Some(r#"{"pid": 7}"#)),
+            ("name={name}", None),
+            ("<a>{lines}</a>", None),
+            ("x={field}", None),
+            ("{unknown}", Some("{unknown}")),
+            ("", Some("")),
+        ] {
+            assert_eq!(fill_body(template, &values).ok().as_deref(), filled, "{template}");
+        }
     }
 }

@@ -223,6 +223,10 @@ pub(super) mod tests {
         assert!((code, word.as_str()) == (3, "no_agent") && text.contains(&dir.path().display().to_string()), "{text}");
         let agent = Played::refusing(Refusal::refused("not_permitted", "no:\n\u{1b}[2J"));
         let (code, word, text) = failed(reload(&agent.desk(false), &mut Vec::new()));
-        assert_eq!((code, word.as_str(), text.as_str()), (4, "not_permitted", "no:\n\\u{1b}[2J"));
+        assert_eq!(
+            (code, word.as_str(), text.as_str()),
+            (4, "not_permitted", "no:\n\u{1b}[2J"),
+            "what is printed is made harmless by the screen"
+        );
     }
 }

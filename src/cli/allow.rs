@@ -29,6 +29,13 @@ enum AllowCommand {
     List(ListArgs),
 }
 
+impl AllowArgs {
+    /// Whether it answers each line with one of JSON.
+    pub(super) fn is_batch(&self) -> bool {
+        matches!(&self.command, AllowCommand::Test(args) if args.batch)
+    }
+}
+
 #[derive(Args, Debug)]
 struct TestArgs {
     /// The command, as a playbook would have it
@@ -123,7 +130,7 @@ fn policy(settings: &Settings, rules: Option<&Path>, errors: &mut dyn Write) -> 
     let (policy, problems) = Policy::compile(&settings);
     for problem in problems.iter().filter(|problem| !problem.source.starts_with('$')) {
         let level = if problem.warning { "warning" } else { "error" };
-        writeln!(errors, "{}: {level}: {}", terminal(&problem.source), problem.message)?;
+        writeln!(errors, "{}: {level}: {}", terminal(&problem.source), terminal(&problem.message))?;
         if let Some(suggestion) = &problem.suggestion {
             suggestion.lines().try_for_each(|line| writeln!(errors, "    rule: {}", terminal(line)))?;
         }

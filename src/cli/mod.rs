@@ -12,6 +12,7 @@ pub mod match_;
 pub mod probe;
 pub mod run;
 pub mod silence;
+mod screen;
 mod span;
 mod state;
 pub mod stats;
@@ -30,8 +31,8 @@ use clap::{Parser, Subcommand};
 
 use crate::collect;
 use crate::config::{self, Config, Location, Places};
-use crate::record::escape::terminal;
 use crate::serve::protocol::Refusal;
+use screen::Screen;
 
 /// Exit codes (contract: "Exit codes").
 pub mod exit {
@@ -93,10 +94,8 @@ impl From<io::Error> for Failure {
 }
 
 impl From<Refusal> for Failure {
-    /// What an agent says may hold text from outside; its line breaks stay.
     fn from(refusal: Refusal) -> Self {
-        let lines: Vec<String> = refusal.message.lines().map(terminal).collect();
-        Self { exit: refusal.exit, code: refusal.code.into(), message: lines.join("\n") }
+        Self { exit: refusal.exit, code: refusal.code.into(), message: refusal.message }
     }
 }
 
@@ -195,15 +194,17 @@ pub fn main() -> u8 {
         Ok(cli) => cli,
         // Help and version are answers, not mistakes; clap knows which is which.
         Err(error) if error.use_stderr() && std::env::args_os().any(|word| word == "--json") => {
-            return report(&Failure::usage(usage(&error)), true, &mut anstream::stdout().lock());
+            return report(&Failure::usage(usage(&error)), true, &mut Screen::new(anstream::stdout(), true));
         }
         Err(error) => {
-            let _ = error.print();
+            let text = error.render().ansi().to_string();
+            let stream: Box<dyn Write> = if error.use_stderr() { Box::new(anstream::stderr()) } else { Box::new(anstream::stdout()) };
+            let _ = Screen::new(stream, false).write_all(text.as_bytes());
             return u8::try_from(error.exit_code()).unwrap_or(exit::USAGE);
         }
     };
     run::log_to_stderr(cli.verbose, cli.quiet, matches!(cli.command, None | Some(Command::Run(_))));
-    let mut out = anstream::stdout().lock();
+    let mut out = Screen::new(anstream::stdout().lock(), cli.prints_json());
     match dispatch(&cli, &mut out).and_then(|code| out.flush().map(|()| code).map_err(Failure::from)) {
         Ok(code) => code,
         Err(failure) => report(&failure, cli.json, &mut out),
@@ -247,10 +248,15 @@ fn report(failure: &Failure, json: bool, out: &mut dyn Write) -> u8 {
         if json {
             let _ = writeln!(out, "{}", serde_json::json!({"error": {"code": failure.code, "message": failure.message}}));
         } else {
-            eprintln!("autoheal: {}", failure.message);
+            let _ = writeln!(errors(), "autoheal: {}", failure.message);
         }
     }
     failure.exit
+}
+
+/// Standard error.
+fn errors() -> Screen<anstream::Stderr> {
+    Screen::new(anstream::stderr(), false)
 }
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
@@ -277,7 +283,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         Some(Command::Stats(args)) => stats::run(args, &desk(), out),
         Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
         Some(Command::Allow(args)) => {
-            let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut io::stderr() };
+            let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut errors() };
             Ok(allow::run(args, &*load()?, cli.json, streams)?)
         }
     }
@@ -286,7 +292,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
 fn answered(args: &answer::AnswerArgs, decision: answer::Decision, desk: &agent::Desk, out: &mut dyn Write) -> Answer {
     let input = io::stdin();
     let is_terminal = input.is_terminal();
-    let talk = &mut answer::Dialogue { input: &mut input.lock(), is_terminal, out, errors: &mut io::stderr() };
+    let talk = &mut answer::Dialogue { input: &mut input.lock(), is_terminal, out, errors: &mut errors() };
     answer::run(args, decision, desk, talk)
 }
 
@@ -294,6 +300,11 @@ fn answered(args: &answer::AnswerArgs, decision: answer::Decision, desk: &agent:
 const CHECK_MEASURES: Duration = Duration::from_secs(5);
 
 impl Cli {
+    /// Whether what goes to standard output is for a parser.
+    fn prints_json(&self) -> bool {
+        self.json || matches!(&self.command, Some(Command::Allow(args)) if args.is_batch())
+    }
+
     fn is_coloured(&self) -> bool {
         match self.color {
             Colour::Always => true,

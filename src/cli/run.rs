@@ -1,5 +1,6 @@
 //! `autoheal run`: the agent in the foreground.
 
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use crate::agent::{self, Setup};
 use crate::clock::Moment;
 use crate::config::problem::Level;
 use crate::config::{Config, Origin, Places};
+use crate::record::escape::terminal;
 use crate::record::json::to_the_millisecond;
 use crate::sample::Sample;
 
@@ -71,11 +73,12 @@ fn show(samples: &[Sample], now: Moment) {
             0 => String::new(),
             _ => "and many more; autoheal probe shows all of them\n".to_owned(),
         };
-        let _ = writeln!(anstream::stderr(), "{}{more}", table::first_samples(shown, now));
+        let _ = writeln!(super::errors(), "{}{more}", table::first_samples(shown, now));
     }
 }
 
-/// `LEVEL time message`, without the time where the journal has its own.
+/// `LEVEL time message`, without the time where the journal has its own. A message is one line, and nothing in it is obeyed by a
+/// terminal, whatever stands in it: here, once for all. So is the message of a panic.
 pub(super) fn log_to_stderr(verbose: u8, quiet: bool, agent: bool) {
     let level = match (verbose, quiet) {
         (_, true) => LevelFilter::Warn,
@@ -91,12 +94,18 @@ pub(super) fn log_to_stderr(verbose: u8, quiet: bool, agent: bool) {
         .format(move |out, record| {
             let style = out.default_level_style(record.level());
             let level = record.level();
+            let message = terminal(&record.args().to_string());
             if journal {
-                writeln!(out, "{style}{level:<5}{style:#} {}", record.args())
+                writeln!(out, "{style}{level:<5}{style:#} {message}")
             } else {
                 let now = to_the_millisecond(Moment::now().wall);
-                writeln!(out, "{style}{level:<5}{style:#} {now} {}", record.args())
+                writeln!(out, "{style}{level:<5}{style:#} {now} {message}")
             }
         })
         .init();
+    std::panic::set_hook(Box::new(|panic| {
+        let trace = Backtrace::capture();
+        let trace = if trace.status() == BacktraceStatus::Captured { format!("\n{trace}") } else { String::new() };
+        log::error!("{panic}{trace}");
+    }));
 }

@@ -9,13 +9,17 @@ use jiff::Timestamp;
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, Error};
+use rustls::{CertificateError, Error, OtherError};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::tls::{self, Roots};
 
-/// As many names of a certificate stand in a reason.
+/// As many names of a certificate stand in a reason, and as much of each.
 const SHOWN_NAMES: usize = 5;
+const SHOWN_LETTERS: usize = 80;
+
+/// A parser panicked.
+const PANICKED: &str = "a certificate that cannot be parsed";
 
 /// The word of `ssl_status` and, where it is not `valid`, the reason.
 pub(crate) type Verdict = (&'static str, Option<String>);
@@ -33,12 +37,13 @@ impl Dates {
     /// # Errors
     /// When it cannot be understood.
     pub(crate) fn of(certificate: &CertificateDer<'_>) -> Result<Self, String> {
-        let parse = || {
-            let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| format!("not a certificate: {error}"))?;
-            let validity = parsed.validity();
-            Ok(Self { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
-        };
-        catch_unwind(parse).unwrap_or_else(|_| Err("a certificate that cannot be parsed".to_owned()))
+        catch_unwind(|| Self::read(certificate)).unwrap_or_else(|_| Err(PANICKED.to_owned()))
+    }
+
+    fn read(certificate: &CertificateDer<'_>) -> Result<Self, String> {
+        let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| "not a certificate".to_owned())?;
+        let validity = parsed.validity();
+        Ok(Self { not_before: validity.not_before.timestamp(), not_after: validity.not_after.timestamp() })
     }
 
     /// The span in which all of them are valid: `not_after` is the earliest one.
@@ -104,7 +109,7 @@ pub(crate) fn judge(chain: &[CertificateDer<'_>], proof: Option<&Error>, name: &
     match catch_unwind(std::panic::AssertUnwindSafe(verify)) {
         Ok(Ok(())) => ("valid", None),
         Ok(Err(error)) => word_for(&error),
-        Err(_) => ("unsupported", Some("a certificate that cannot be parsed".to_owned())),
+        Err(_) => ("unsupported", Some(PANICKED.to_owned())),
     }
 }
 
@@ -117,17 +122,24 @@ fn word_for(error: &Error) -> Verdict {
         CertificateError::BadEncoding
         | CertificateError::UnsupportedSignatureAlgorithmContext { .. }
         | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => "unsupported",
+        CertificateError::Other(other) if is_webpki(other, "UnsupportedCertVersion") => "unsupported",
         _ => "untrusted",
     };
     let reason = match (word, fault) {
         ("expired", _) => "a certificate above it has expired".to_owned(),
         ("not_yet_valid", _) => "a certificate above it is not valid yet".to_owned(),
+        (_, CertificateError::Other(other)) if is_webpki(other, "UnsupportedCertVersion") => {
+            "a certificate of another version than 3".to_owned()
+        }
+        (_, CertificateError::Other(other)) if is_webpki(other, "CaUsedAsEndEntity") => {
+            "it is an authority's own certificate, and nobody named it as trusted".to_owned()
+        }
         ("unsupported", _) => "a key or signature of a type that autoheal cannot judge".to_owned(),
         (_, CertificateError::UnknownIssuer) => "issued by nobody whom this host trusts".to_owned(),
         (_, CertificateError::NotValidForNameContext { presented, .. }) if !presented.is_empty() => {
             // A stranger's certificate can be for thousands of names.
             let more = if presented.len() > SHOWN_NAMES { ", …" } else { "" };
-            format!("it is for {}{more}", presented.iter().take(SHOWN_NAMES).map(String::as_str).collect::<Vec<_>>().join(", "))
+            format!("it is for {}{more}", presented.iter().take(SHOWN_NAMES).map(|name| shown(name)).collect::<Vec<_>>().join(", "))
         }
         ("name_mismatch", _) => "it is for another name".to_owned(),
         _ => fault.to_string(),
@@ -135,77 +147,19 @@ fn word_for(error: &Error) -> Verdict {
     (word, Some(reason))
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn dates_say_what_they_say() {
-        let now = Timestamp::from_second(1_000_000_000).unwrap();
-        let dates = |before: i64, after: i64| Dates { not_before: 1_000_000_000 + before, not_after: 1_000_000_000 + after };
-        assert_eq!(dates(-5, 86_400 * 3).verdict(now).0, "valid");
-        assert_eq!(dates(-5, -1).verdict(now).0, "expired");
-        assert_eq!(dates(5, 10).verdict(now).0, "not_yet_valid");
-        assert_eq!(dates(-5, 86_400 * 3).days_left(now), 3.0);
-        assert_eq!(dates(-5, -43_200).days_left(now), -0.5);
-    }
-
-    #[test]
-    fn faults_have_their_words() {
-        for (fault, word) in [
-            (CertificateError::Expired, "expired"),
-            (CertificateError::NotValidYet, "not_yet_valid"),
-            (CertificateError::NotValidForName, "name_mismatch"),
-            (CertificateError::UnknownIssuer, "untrusted"),
-            (CertificateError::BadSignature, "untrusted"),
-            (CertificateError::BadEncoding, "unsupported"),
-        ] {
-            let (found, reason) = word_for(&fault.into());
-            assert!(found == word && reason.is_some(), "{found} is not {word}");
-        }
-        assert_eq!(word_for(&Error::DecryptError).0, "untrusted");
-    }
-
-    #[test]
-    fn a_certificate_for_thousands_of_names_makes_a_short_reason() {
-        let expected = ServerName::try_from("x.example").unwrap();
-        let presented = (0..3000).map(|number| format!("{number}.example")).collect();
-        let (word, reason) = word_for(&CertificateError::NotValidForNameContext { expected, presented }.into());
-        assert_eq!(
-            (word, reason.unwrap().len()),
-            ("name_mismatch", "it is for 0.example, 1.example, 2.example, 3.example, 4.example, …".len())
-        );
-    }
-
-    #[test]
-    fn the_year_9999_has_days_too() {
-        let mut params = rcgen::CertificateParams::new(vec!["x.example".to_owned()]).unwrap();
-        params.not_before = rcgen::date_time_ymd(1951, 1, 1);
-        params.not_after = rcgen::date_time_ymd(9999, 12, 31);
-        let certificate = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
-        let days = Dates::of(certificate.der()).unwrap().days_left(Timestamp::UNIX_EPOCH);
-        assert!((2_932_000.0..2_933_000.0).contains(&days), "{days}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = Dates::of(&CertificateDer::from(bytes));
-        }
-
-        #[test]
-        fn no_damage_to_a_certificate_makes_it_panic(place in 0_usize..400, byte: u8, cut in 0_usize..500) {
-            let whole = rcgen::generate_simple_self_signed(vec!["x.example".to_owned()]).unwrap();
-            let mut bytes = whole.cert.der().to_vec();
-            let place = place % bytes.len();
-            bytes[place] = byte;
-            bytes.truncate(cut.max(1));
-            let chain = [CertificateDer::from(bytes)];
-            let roots = Roots { store: std::sync::Arc::new(rustls::RootCertStore::empty()), own: chain.to_vec() };
-            let name = ServerName::try_from("x.example").unwrap();
-            let _ = judge(&chain, None, &name, &roots, Timestamp::now());
-        }
-    }
+/// Whether webpki says this. rustls hands on what it has no name of its own for.
+fn is_webpki(other: &OtherError, name: &str) -> bool {
+    other.0.to_string() == name
 }
+
+/// The name in rustls' `DnsName("x.example")` or `IpAddress(192.0.2.1)`, cut.
+fn shown(presented: &str) -> String {
+    let inner = presented.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')')).unwrap_or(presented);
+    let name = inner.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(inner);
+    let cut = if name.chars().nth(SHOWN_LETTERS).is_some() { "…" } else { "" };
+    name.chars().take(SHOWN_LETTERS).collect::<String>() + cut
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

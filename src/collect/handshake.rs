@@ -1,10 +1,11 @@
 //! A TLS handshake in order to look at the chain that a server shows, whatever it is worth; with STARTTLS where asked.
 
 use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crossbeam_channel::bounded;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
@@ -14,10 +15,14 @@ use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedSt
 use super::{reason, tls};
 use crate::clock::Moment;
 use crate::config::settings::StartTls;
+use crate::threads;
 
 /// More than any honest server shows.
 const MAX_CHAIN_BYTES: usize = 64 * 1024;
 const MAX_CHAIN: usize = 10;
+
+/// More addresses of a host are not tried: each is to have its part of the time.
+const MAX_ADDRESSES: usize = 16;
 
 /// Lines of a server before TLS begins.
 const MAX_LINES: usize = 64;
@@ -32,8 +37,7 @@ pub(crate) struct Shown {
     pub(crate) proof: Option<rustls::Error>,
 }
 
-/// Connects, upgrades to TLS if `starttls`, and returns the chain. Everything together takes at most `timeout`, but for the
-/// name look-up, which the system bounds.
+/// Connects, upgrades to TLS if `starttls`, and returns the chain. Everything together takes at most `timeout`.
 ///
 /// # Errors
 /// Why there is no chain to look at.
@@ -90,15 +94,14 @@ fn handshake(connection: &mut ClientConnection, stream: &mut Timed) -> IoResult<
 
 fn tls_reason(error: &Error, timeout: Duration) -> String {
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS here".to_owned(),
-        Some(fault) => format!("TLS: {fault}"),
+        Some(fault) => tls::reason(fault),
         None => reason::io(error, timeout),
     }
 }
 
 fn connect(host: &str, port: u16, end: Moment) -> IoResult<Timed> {
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    let addresses: Vec<_> = (host, port).to_socket_addrs().map_err(|_| Error::other("host not found"))?.collect();
+    let addresses = look_up(host, port, end)?;
     let mut last = Error::other("host not found");
     for (index, address) in addresses.iter().enumerate() {
         // An address that does not answer must leave time for the next one.
@@ -110,6 +113,22 @@ fn connect(host: &str, port: u16, end: Moment) -> IoResult<Timed> {
         }
     }
     Err(last)
+}
+
+/// The addresses of a host, in the order of the resolver. A resolver can take minutes: it works on a thread of its own, which it
+/// is left with when the time is over.
+fn look_up(host: &str, port: u16, end: Moment) -> IoResult<Vec<SocketAddr>> {
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(address, port)]);
+    }
+    let (answer, answered) = bounded(1);
+    let host = host.to_owned();
+    threads::try_spawn("look-up", move || {
+        let found = (host.as_str(), port).to_socket_addrs();
+        let _ = answer.send(found.map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>()));
+    })?;
+    let found = answered.recv_timeout(left(end)?).map_err(|_| Error::from(ErrorKind::TimedOut))?;
+    found.map_err(|error| Error::other(reason::look_up(&error)))
 }
 
 /// Time that is left.

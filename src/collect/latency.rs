@@ -9,7 +9,7 @@ use ureq::{Agent, Error};
 
 use super::shared::Shared;
 use super::tls::{self, Trust};
-use super::{Collector, reason};
+use super::{Collector, https, reason};
 use crate::clock::Moment;
 use crate::config::settings::EndpointEntry;
 use crate::metric;
@@ -38,24 +38,27 @@ impl Latency {
     }
 
     /// One request. A connection that was kept may have been closed by the server meanwhile, which says nothing about the
-    /// server: then a new one is tried.
+    /// server: then a new one is tried, in the time that is left.
     fn request(&self) -> Result<Answer, Failure> {
         let trust = self.trust();
         let agent = |keep| self.shared.agent(&trust, keep).map_err(Failure::Ours);
+        let began = Moment::now();
         let answer = self.attempt(&agent(self.entry.keep_alive)?, self.entry.timeout);
+        let left = self.entry.timeout.saturating_sub(Moment::now().since(began));
         match answer {
-            Err(Failure::Target(_)) if self.entry.keep_alive => self.attempt(&agent(false)?, self.entry.timeout),
+            Err(Failure::Target(_)) if self.entry.keep_alive && !left.is_zero() => self.attempt(&agent(false)?, left),
             answer => answer,
         }
     }
 
-    fn attempt(&self, agent: &Agent, timeout: Duration) -> Result<Answer, Failure> {
+    fn attempt(&self, agent: &Agent, left: Duration) -> Result<Answer, Failure> {
+        let timeout = self.entry.timeout;
         let mut request = Request::builder().method(self.entry.method.as_str()).uri(&self.entry.url);
         for (name, value) in &self.entry.headers {
             request = request.header(name, value);
         }
         let request = request.body(()).map_err(|error| Failure::Ours(format!("not a request that can be made: {error}")))?;
-        let request = agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let request = agent.configure_request(request).timeout_global(Some(left)).build();
         let began = Moment::now();
         let mut response = agent.run(request).map_err(|error| failure(&error, timeout))?;
         let status = response.status().as_u16();
@@ -132,26 +135,6 @@ pub(crate) fn target(entry: &EndpointEntry) -> Arc<Target> {
     Target::new(Labels::from([("endpoint", entry.name.as_str()), ("host", host)]), Labels::from([("url", entry.url.as_str())]))
 }
 
-/// A client that measures what it is told to: no redirects, no proxy of the environment, every status is an answer.
-pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
-    let idle = usize::from(keep_alive);
-    let config = Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .allow_non_standard_methods(true)
-        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
-        .accept("*/*")
-        .input_buffer_size(16 * 1024)
-        .output_buffer_size(4 * 1024)
-        .max_idle_connections(idle * 512)
-        .max_idle_connections_per_host(idle * 4)
-        .tls_config(tls::http_config(trust)?)
-        .build();
-    Ok(Agent::new_with_config(config))
-}
-
 fn failure(error: &Error, timeout: Duration) -> Failure {
     Failure::Target(match error {
         Error::Timeout(_) => reason::timed_out(timeout),
@@ -160,18 +143,15 @@ fn failure(error: &Error, timeout: Duration) -> Failure {
         Error::HostNotFound => "host not found".to_owned(),
         Error::ConnectionFailed => "connection failed".to_owned(),
         Error::BadUri(why) => return Failure::Ours(format!("not a URL that can be requested: {why}")),
-        Error::Rustls(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS here".to_owned(),
-        Error::Rustls(fault) => format!("TLS: {fault}"),
-        other => other.to_string(),
+        other => https::reason(other),
     })
 }
 
 fn io_reason(error: &IoError, timeout: Duration) -> String {
     let inner = error.get_ref();
     match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(rustls::Error::InvalidMessage(_)) => "the server does not speak TLS here".to_owned(),
-        Some(fault) => format!("TLS: {fault}"),
-        None if error.to_string().contains("failed to lookup address") => "host not found".to_owned(),
+        Some(fault) => tls::reason(fault),
+        None if error.to_string().contains("failed to lookup address") => reason::look_up(error),
         None => reason::io(error, timeout),
     }
 }
@@ -180,7 +160,7 @@ fn body_failure(error: IoError, timeout: Duration) -> String {
     match error.downcast::<Error>() {
         Ok(Error::Timeout(_)) => reason::timed_out(timeout),
         Ok(Error::Io(error)) | Err(error) => io_reason(&error, timeout),
-        Ok(other) => other.to_string(),
+        Ok(other) => https::reason(&other),
     }
 }
 

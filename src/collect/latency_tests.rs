@@ -139,3 +139,92 @@ fn a_ca_file_that_is_missing_says_nothing_about_the_target() {
     assert!(samples.iter().all(|sample| sample.value.is_none()));
     assert!(samples[0].reason.as_ref().unwrap().contains("ca_file /no/such/ca.pem: no such file"));
 }
+
+/// An HTTPS server on 127.0.0.1 with such a certificate that it signed itself, and a file with it.
+fn https(names: &[&str], change: impl FnOnce(&mut rcgen::CertificateParams)) -> (std::net::SocketAddr, tempfile::NamedTempFile) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    change(&mut params);
+    let certificate = params.self_signed(&key).unwrap();
+    let secret = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let builder = rustls::ServerConfig::builder_with_provider(tls::provider()).with_safe_default_protocol_versions().unwrap();
+    let config = builder.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], secret).unwrap();
+    let config = Arc::new(config);
+    let address = server(move |stream| {
+        let mut tls = rustls::StreamOwned::new(rustls::ServerConnection::new(Arc::clone(&config)).unwrap(), stream);
+        let mut head = [0; 4096];
+        if tls.read(&mut head).is_ok_and(|read| read > 0) {
+            let _ = tls.write_all(OK.as_bytes());
+            tls.conn.send_close_notify();
+            let _ = tls.flush();
+        }
+    });
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(certificate.pem().as_bytes()).unwrap();
+    (address, file)
+}
+
+fn over_tls((address, file): &(std::net::SocketAddr, tempfile::NamedTempFile), named: bool) -> EndpointEntry {
+    EndpointEntry { url: format!("https://{address}/"), ca_file: named.then(|| file.path().to_owned()), ..at(*address) }
+}
+
+#[test]
+fn a_certificate_that_was_named_is_trusted_although_it_is_its_own_authority() {
+    for authority in [rcgen::IsCa::NoCa, rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained)] {
+        let server = https(&["127.0.0.1"], |params| params.is_ca = authority);
+        let mut probe = Latency::new(over_tls(&server, true), Shared::new(Exclusions::default()));
+        for _ in 0..2 {
+            let samples = probe.measure();
+            assert_eq!(text(&samples, "api_status"), "up", "{:?}", samples[0].reason);
+        }
+        down(over_tls(&server, false), "certificate untrusted: ", None);
+        assert_eq!(text(&measure(EndpointEntry { insecure: true, ..over_tls(&server, false) }), "api_status"), "up");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_certificate_is_said_in_a_few_words() {
+    let expired = https(&["127.0.0.1"], |params| params.not_after = rcgen::date_time_ymd(2020, 1, 2));
+    down(over_tls(&expired, true), "certificate expired: expired on 2020-01-02", None);
+    let ancient = https(&["127.0.0.1"], |params| {
+        (params.not_before, params.not_after) = (rcgen::date_time_ymd(1, 1, 1), rcgen::date_time_ymd(1951, 1, 1));
+    });
+    down(over_tls(&ancient, true), "certificate expired: expired on 1951-01-01", None);
+    let names: Vec<String> = (0..1000).map(|number| format!("host-{number}.example")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let reason = "certificate name_mismatch: it is for host-0.example, host-1.example, host-2.example, host-3.example, host-4.example, …";
+    let many = https(&names, |_| {});
+    assert_eq!(sample(&measure(over_tls(&many, true)), "api_status").reason.as_deref(), Some(reason));
+}
+
+#[test]
+fn a_header_without_end_is_named() {
+    let endless = |head: &'static str| {
+        server(move |mut stream| {
+            read_head(&mut stream);
+            let _ = stream.write_all(head.as_bytes());
+            while stream.write_all(format!("X-Pad: {}\r\n", "x".repeat(1000)).as_bytes()).is_ok() {}
+        })
+    };
+    down(at(endless("HTTP/1.1 200 OK\r\n")), "the header is longer than 16 KiB", None);
+    down(at(endless("HTTP/1.1 200 OK\r\nX-Pad: ")), "the header is longer than 16 KiB", None);
+    down(at(answering("\u{0}\u{ff}garbage\r\n\r\n")), "not an answer in HTTP: ", None);
+}
+
+#[test]
+fn a_kept_connection_whose_server_is_gone_does_not_double_the_deadline() {
+    let address = server(|mut stream| {
+        if !read_head(&mut stream).is_empty() {
+            let _ = stream.write_all(OK.as_bytes());
+        }
+        // The next request is read, and nobody answers it.
+        while stream.read(&mut [0; 1024]).is_ok_and(|read| read > 0) {}
+    });
+    let entry = EndpointEntry { keep_alive: true, timeout: Duration::from_millis(600), ..at(address) };
+    let mut probe = Latency::new(entry, Shared::new(Exclusions::default()));
+    assert_eq!(text(&probe.measure(), "api_status"), "up");
+    let began = Moment::now();
+    let samples = probe.measure();
+    assert_eq!(sample(&samples, "api_status").reason.as_deref(), Some("timed out after 0.6 s"));
+    assert!(Moment::now().since(began) < Duration::from_millis(1100), "{:?}", Moment::now().since(began));
+}

@@ -14,6 +14,7 @@ mod exclusions;
 mod file_glob;
 mod fresh;
 mod handshake;
+pub(crate) mod https;
 pub(crate) mod host;
 mod latency;
 mod log_file;

@@ -36,6 +36,14 @@ pub(crate) fn plain(error: &Error) -> String {
     letters.next().map_or_else(|| "failed".to_owned(), |first| first.to_lowercase().chain(letters).collect())
 }
 
+/// Why a name has no address. What a resolver says is told apart by its text only: the library keeps no number of it.
+pub(crate) fn look_up(error: &Error) -> String {
+    if error.to_string().contains("Temporary failure") {
+        return "the name cannot be looked up now: no name server answers, or it fails".to_owned();
+    }
+    "host not found".to_owned()
+}
+
 /// The deadline has passed.
 pub(crate) fn timed_out(timeout: Duration) -> String {
     format!("timed out after {}", in_words(timeout))

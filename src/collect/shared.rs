@@ -74,7 +74,7 @@ impl Shared {
         if let Some(agent) = agents.get(&(trust.clone(), keep_alive)) {
             return Ok(agent.clone());
         }
-        let agent = super::latency::agent(trust, keep_alive)?;
+        let agent = super::https::agent(trust, keep_alive)?;
         // An agent with an older version of the same file is of no use any more.
         agents.retain(|(other, _), _| !other.is_older_version_of(trust));
         agents.insert((trust.clone(), keep_alive), agent.clone());

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
-use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use ureq::tls::{Certificate, RootCerts, TlsConfig, TlsProvider};
+use rustls::{InvalidMessage, RootCertStore};
 
-use super::reason;
+use super::reason as why;
 
 /// A bundle of roots is smaller.
 const MAX_FILE_BYTES: u64 = 4 * 1024 * 1024;
@@ -83,24 +82,17 @@ impl Trust {
     }
 }
 
-/// The TLS settings of an HTTP client.
-///
-/// # Errors
-/// When the file of the roots cannot be used; the message names it.
-pub fn http_config(trust: &Trust) -> Result<TlsConfig, String> {
-    let roots: Vec<Certificate<'static>> = match trust {
-        Trust::Plain | Trust::Anybody => Vec::new(),
-        Trust::Host | Trust::File { .. } => {
-            let own = trust.extra()?;
-            native_roots().iter().chain(&own).map(|root| Certificate::from_der(root).to_owned()).collect()
+/// What a fault of TLS means, without the innards of a library: those have no bounds.
+#[must_use]
+pub fn reason(fault: &rustls::Error) -> String {
+    match fault {
+        rustls::Error::InvalidMessage(InvalidMessage::HandshakePayloadTooLarge) => {
+            "TLS: what the server shows is longer than 64 KiB".to_owned()
         }
-    };
-    Ok(TlsConfig::builder()
-        .provider(TlsProvider::Rustls)
-        .unversioned_rustls_crypto_provider(provider())
-        .root_certs(RootCerts::Specific(Arc::new(roots)))
-        .disable_verification(*trust == Trust::Anybody)
-        .build())
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS here".to_owned(),
+        rustls::Error::Other(why) => why.0.to_string(),
+        fault => format!("TLS: {fault}"),
+    }
 }
 
 /// Roots to judge a certificate by.
@@ -137,20 +129,20 @@ pub(crate) fn roots(trust: &Trust) -> Result<Roots, String> {
 /// # Errors
 /// Why there is none.
 pub(crate) fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let plain = |error: std::io::Error| super::reason::io(&error, std::time::Duration::ZERO);
+    let plain = |error: std::io::Error| why::io(&error, std::time::Duration::ZERO);
     let meta = fs::metadata(path).map_err(plain)?;
     if !meta.is_file() {
         return Err("not a regular file".to_owned());
     }
     let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|error| reason::plain(&error))?;
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| reason::plain(&error))?;
+    let file = fs::File::open(path).map_err(|error| why::plain(&error))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| why::plain(&error))?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err("larger than 4 MiB".to_owned());
     }
     let mut found = Vec::new();
     for item in CertificateDer::pem_slice_iter(&bytes) {
-        found.push(item.map_err(|error| format!("broken PEM: {error}"))?);
+        found.push(item.map_err(|_| "broken PEM".to_owned())?);
     }
     // DER begins with the tag of a sequence.
     if found.is_empty() && bytes.first() == Some(&0x30) {

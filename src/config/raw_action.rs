@@ -11,6 +11,7 @@ use super::problem::Draft;
 use super::shape::{AtLeastOne, Days, Headers, Megabytes, Method, Named, PositiveSeconds, Retries, Seconds, Url, words};
 use crate::clock::in_words;
 use crate::detect::condition::{Pattern, Selector};
+use crate::heal::action::http::is_ours;
 
 /// The values of `type`.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +69,7 @@ record! {
 
 record! {
     /// `http`
-    Http { method: Option<Method>, url: Url, headers: Option<Headers>, body: Option<String>, expect_status: Option<StatusSet>, }
+    Http { method: Option<Method>, url: Url, headers: Option<OwnHeaders>, body: Option<String>, expect_status: Option<StatusSet>, }
 }
 
 record! {
@@ -113,6 +114,19 @@ impl FromNode for PathTemplate {
             return Some(Self(path));
         }
         cx.invalid("bad_path", "expected an absolute path (it begins with /, or with a placeholder)", node)
+    }
+}
+
+/// Headers that leave the request the one that the guard allows.
+#[derive(Debug)]
+struct OwnHeaders(Vec<(String, String)>);
+
+impl FromNode for OwnHeaders {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        let headers = Headers::from_node(node, cx)?.0;
+        let Some((name, _)) = headers.iter().find(|(name, _)| is_ours(name)) else { return Some(Self(headers)) };
+        let message = format!("the header {name} is autoheal's to set: a rule allows a method and an address, and it could change them");
+        cx.invalid("bad_header", message, node)
     }
 }
 

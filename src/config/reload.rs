@@ -226,7 +226,7 @@ impl Reloader {
 
 fn report(problems: &[Problem]) {
     for problem in problems.iter().filter(|problem| problem.severity == Level::Error) {
-        log::error!("configuration refused, the old one stays in force: {}", super::visible(&problem.to_string()));
+        log::error!("configuration refused, the old one stays in force: {problem}");
     }
 }
 

@@ -8,6 +8,7 @@ use annotate_snippets::{AnnotationKind, Group, Level as Heading, Renderer, Snipp
 
 use super::problem::{Level, Problem};
 use super::source::Texts;
+use crate::record::escape::terminal;
 
 /// A source line longer than this is cut around the caret.
 const MOST: usize = 200;
@@ -87,24 +88,10 @@ fn excerpt(text: &str, problem: &Problem) -> Option<(String, Range<usize>)> {
     Some((format!("{left}{before}{marked}{after}{right}"), at..at + length.max(1).min(length + after.len() + right.len())))
 }
 
-/// Text with everything shown that a terminal would obey: control characters, and those that change the reading direction.
+/// A piece of a file for a terminal: tabs and line ends of other systems are no news there.
 #[must_use]
 pub fn visible(text: &str) -> String {
-    let hidden = |letter: char| {
-        letter.is_control()
-            || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{61c}')
-    };
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        match letter {
-            '\t' => out.push(' '),
-            '\n' => out.push_str("\\n"),
-            '\r' => {}
-            _ if hidden(letter) => out.extend(letter.escape_unicode()),
-            _ => out.push(letter),
-        }
-    }
-    out
+    terminal(&text.replace('\t', " ").replace('\r', ""))
 }
 
 #[cfg(test)]

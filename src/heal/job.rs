@@ -264,8 +264,8 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
         }
         (ActionKind::Http { headers, body, expect_status, .. }, Some(_)) => {
             let headers: Vec<(String, String)> = headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
-            let body = body.as_deref().map(fill);
-            native(http::request(word(1), word(2), &headers, body.as_deref(), expect_status, &limit))
+            let body = body.as_deref().map(|body| placeholder::fill_body(body, &job.values)).transpose();
+            native(body.and_then(|body| http::request(word(1), word(2), &headers, body.as_deref(), expect_status, &limit)))
         }
         (ActionKind::DeleteFiles { older_than, name, larger_than, max_delete, .. }, Some(_)) => {
             let name = name.as_deref().map(fill);
@@ -287,7 +287,7 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
         (ActionKind::TopProcesses { by, count }, _) => native(top_processes::table(*by, *count, &limit)),
         (ActionKind::Notify { message }, _) => {
             let message = fill(message);
-            log::warn!("notice={}", crate::record::escape::terminal(&message));
+            log::warn!("notice={message}");
             native(Ok(message))
         }
         (kind, None) => native(Err(format!("{} has no permit", kind.name()))),

@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 
 use crate::clock::Moment;
+use crate::record::escape::terminal;
 
 /// The way to the service manager; without one nothing is said.
 #[derive(Debug, Default)]
@@ -34,9 +35,9 @@ impl Manager {
         self.say(&format!("RELOADING=1\nMONOTONIC_USEC={}", Moment::now().monotonic().as_micros()));
     }
 
-    /// One line for `systemctl status`.
+    /// One line for `systemctl status`. A line break in it would be another message to the manager.
     pub fn status(&self, text: &str) {
-        self.say(&format!("STATUS={}", text.replace('\n', " ")));
+        self.say(&format!("STATUS={}", terminal(text)));
     }
 
     /// The agent stops.
@@ -77,13 +78,13 @@ mod tests {
         let server = UnixDatagram::bind(&path).unwrap();
         let manager = Manager { socket: Some(connect(path.to_str().unwrap()).unwrap()) };
         manager.ready();
-        manager.status("two\nlines");
+        manager.status("two\nlines\u{1b}[2J");
         let mut buffer = [0; 64];
         let mut next = || {
             let length = server.recv(&mut buffer).unwrap();
             String::from_utf8_lossy(&buffer[..length]).into_owned()
         };
         assert_eq!(next(), "READY=1");
-        assert_eq!(next(), "STATUS=two lines");
+        assert_eq!(next(), "STATUS=two\\nlines\\u{1b}[2J");
     }
 }

@@ -38,14 +38,50 @@ fn escape(text: &str, kept: impl Fn(char) -> bool) -> String {
     out
 }
 
+/// For everything that a command prints, many lines together: line breaks stay, and the styles (`ESC [ 1 m`, ECMA-48 SGR) that
+/// autoheal writes itself.
+#[must_use]
+pub fn screen(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find('\u{1b}') {
+        out.push_str(&escape(&rest[..start], |c| c == '\n'));
+        rest = &rest[start..];
+        let length = style(rest).unwrap_or(1);
+        out.push_str(&if length > 1 { rest[..length].to_owned() } else { terminal(&rest[..1]) });
+        rest = &rest[length..];
+    }
+    out + &escape(rest, |c| c == '\n')
+}
+
+/// The length of the style that the text begins with.
+fn style(text: &str) -> Option<usize> {
+    let parameters = text.strip_prefix("\u{1b}[")?;
+    let end = parameters.find(|c: char| !c.is_ascii_digit() && c != ';')?;
+    parameters[end..].starts_with('m').then_some(2 + end + 1)
+}
+
+/// For JSON that is already well formed: unsafe characters become escapes of its own, so that it reads as the same values.
+#[must_use]
+pub fn json(text: &str) -> String {
+    text.chars().fold(String::with_capacity(text.len()), |mut out, c| {
+        if c != '\n' && is_deceptive(c) {
+            out.push_str(&json_char(c));
+        } else {
+            out.push(c);
+        }
+        out
+    })
+}
+
 /// For Markdown outside of code: plain words stay as they are, anything that Markdown or HTML could understand goes into
 /// inline code.
 #[must_use]
 pub fn markdown(text: &str) -> String {
-    let plain = |c: char| {
-        c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | ':' | ';' | '=' | '/' | '-' | '%' | '(' | ')' | '\'' | '"' | '?' | '@')
-    };
-    let special = text.contains("://") || text.starts_with(['-', ' ']) || text.ends_with(' ') || text.is_empty();
+    let plain =
+        |c: char| c.is_alphanumeric() || matches!(c, ' ' | '.' | ',' | ':' | ';' | '=' | '/' | '-' | '%' | '(' | ')' | '\'' | '"' | '?');
+    let link = text.contains("://") || text.to_ascii_lowercase().contains("www.");
+    let special = link || text.starts_with(['-', ' ']) || text.ends_with(' ') || text.is_empty();
     // An underscore inside a word is no emphasis, and a comparison sign followed by a blank is no tag.
     let harmless = |(index, c): (usize, char)| {
         plain(c) || (c == '_' && is_inner(text, index)) || (matches!(c, '>' | '<' | '&' | '+') && is_spaced(text, index))
@@ -68,20 +104,28 @@ fn is_spaced(text: &str, index: usize) -> bool {
 pub fn code(text: &str) -> String {
     let text = terminal(text);
     let fence = "`".repeat(longest_run(&text) + 1);
-    let pad = if text.starts_with('`') || text.ends_with('`') || text.is_empty() { " " } else { "" };
+    // A blank on both sides would be taken for padding.
+    let bordered = text.starts_with(['`', ' ']) || text.ends_with(['`', ' ']) || text.is_empty();
+    let pad = if bordered { " " } else { "" };
     format!("{fence}{pad}{text}{pad}{fence}")
 }
 
-/// For a cell of a Markdown table.
+/// For a cell of a Markdown table. After a backslash a bar cannot be escaped: GitHub would take the backslash for the escaped one.
 #[must_use]
 pub fn table_cell(text: &str) -> String {
-    markdown(text).replace('|', "\\|")
+    markdown(text).replace("\\|", "\\\\u{7c}").replace('|', "\\|")
 }
 
-/// A fenced block of text from outside: line breaks stay, other unsafe characters are shown.
+/// For a block of text: line breaks and tabs stay, other unsafe characters are shown.
+#[must_use]
+pub fn block(text: &str) -> String {
+    escape(text, |c| c == '\n' || c == '\t')
+}
+
+/// A fenced block of text from outside.
 #[must_use]
 pub fn fenced(language: &str, text: &str) -> String {
-    fence(language, &escape(text, |c| c == '\n' || c == '\t'))
+    fence(language, &block(text))
 }
 
 /// A fenced block whose fence is longer than any run of backticks inside. Ends with a line break.
@@ -93,8 +137,7 @@ pub fn fence(language: &str, text: &str) -> String {
 }
 
 /// A character as JSON's `\u` escapes.
-#[must_use]
-pub fn json_char(character: char) -> String {
+fn json_char(character: char) -> String {
     let mut units = [0; 2];
     character.encode_utf16(&mut units).iter().fold(String::new(), |mut out, unit| {
         let _ = write!(out, "\\u{unit:04x}");

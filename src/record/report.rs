@@ -79,7 +79,7 @@ fn evidence(out: &mut String, incident: &Incident) {
         for section in &evidence.sections {
             let _ = write!(out, "\n### {}\n", escape::markdown(&section.title));
             if !section.lines.is_empty() {
-                out.push_str(&escape::fenced("", &cut(&section.lines.join("\n"))));
+                out.push_str(&escape::fence("", &cut(escape::block(&section.lines.join("\n")))));
             }
             if let Some(note) = &section.note {
                 let _ = writeln!(out, "({})", escape::markdown(note));
@@ -107,7 +107,7 @@ fn action_section(out: &mut String, action: &ActionRecord) {
         escape::code(&action.command)
     );
     if let Some(output) = action.outcome.as_ref().map(|outcome| outcome.output.as_str()).filter(|output| !output.is_empty()) {
-        let _ = write!(out, "- **Output**:\n{}", escape::fenced("", &cut(output)));
+        let _ = write!(out, "- **Output**:\n{}", escape::fence("", &cut(escape::block(output))));
     }
 }
 
@@ -190,15 +190,13 @@ fn value_json(value: &Value) -> serde_json::Value {
 /// JSON in a fence that it cannot break. Control and bidirectional characters become escapes of JSON's own.
 fn json_block(value: &serde_json::Value) -> String {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
-    let safe: String =
-        text.chars().map(|c| if c != '\n' && escape::is_deceptive(c) { escape::json_char(c) } else { c.to_string() }).collect();
-    escape::fence("json", &safe)
+    escape::fence("json", &escape::json(&text))
 }
 
-/// The first and the last half of a long output.
-fn cut(output: &str) -> String {
+/// The first and the last half of a long output, as it will be shown: what is escaped takes more room.
+fn cut(output: String) -> String {
     if output.len() <= OUTPUT_BYTES {
-        return output.to_owned();
+        return output;
     }
     let head = output.floor_char_boundary(OUTPUT_BYTES / 2);
     let tail = output.ceil_char_boundary(output.len() - OUTPUT_BYTES / 2);

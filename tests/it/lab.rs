@@ -83,7 +83,7 @@ impl Lab {
     pub(crate) fn agent(&self) -> Agent {
         let mut child = self.autoheal(&["run"]).spawn().unwrap();
         let log = lines_of(child.stderr.take().unwrap());
-        let mut agent = Agent { child, log, ready: String::new() };
+        let mut agent = Agent { child, log, ready: String::new(), seen: Vec::new() };
         agent.ready = agent.wait_for("ready ");
         agent
     }
@@ -101,18 +101,21 @@ pub(crate) struct Agent {
     log: Receiver<String>,
     /// The line that says so.
     pub(crate) ready: String,
+    /// Every line of the log that was read.
+    pub(crate) seen: Vec<String>,
 }
 
 impl Agent {
     /// The next line of the log with this text.
     #[track_caller]
-    pub(crate) fn wait_for(&self, text: &str) -> String {
-        let mut seen = Vec::new();
+    pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
             match self.log.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no {text:?} in the log ({error}):\n{}", seen.join("\n")),
+                Ok(line) => self.seen.push(line),
+                Err(error) => panic!("no {text:?} in the log ({error}):\n{}", self.seen.join("\n")),
+            }
+            if let Some(line) = self.seen.last().filter(|line| line.contains(text)) {
+                return line.clone();
             }
         }
     }
@@ -125,7 +128,9 @@ impl Agent {
     pub(crate) fn stop(&mut self) -> i32 {
         self.signal(Signal::SIGTERM);
         // The end of the log is the end of the process; whoever holds it open is a child that was left.
-        while self.log.recv_timeout(PATIENCE).map_err(|error| assert!(error.is_disconnected(), "it does not end")).is_ok() {}
+        while let Ok(line) = self.log.recv_timeout(PATIENCE).map_err(|error| assert!(error.is_disconnected(), "it does not end")) {
+            self.seen.push(line);
+        }
         self.child.wait().unwrap().code().unwrap()
     }
 }

@@ -4,6 +4,7 @@
 mod cli;
 mod evidence;
 mod executor;
+mod hostile_text;
 mod lab;
 mod simulation;
 mod tidy;

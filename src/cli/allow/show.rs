@@ -40,7 +40,7 @@ pub(super) fn allowed(reviewed: &Reviewed, out: &mut dyn Write) -> io::Result<()
 
 /// The reason, a caret under the first word that fails, the nearest rule, and what to write instead.
 pub(super) fn refused(command: &str, refusal: &Refusal, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "refused: {}", refusal.reason)?;
+    writeln!(out, "refused: {}", terminal(&refusal.reason))?;
     if let Some(span) = &refusal.span
         && let (Some(before), Some(marked)) = (command.get(..span.start), command.get(span.clone()))
     {

@@ -9,7 +9,8 @@ use ureq::http;
 use ureq::{Agent, Body};
 
 use super::ended_early;
-use crate::collect::tls::{Trust, http_config};
+use crate::collect::https;
+use crate::collect::tls::Trust;
 use crate::config::playbook::StatusSet;
 use crate::heal::outcome::Limit;
 use crate::threads;
@@ -18,9 +19,31 @@ use crate::threads;
 const SHOWN_BODY: u64 = 4096;
 /// How much of it stands in the reason of a failure.
 const QUOTED_BODY: usize = 200;
-/// Headers that say where a request ends: from a playbook they could hide a second request in the body of the first, to an address
-/// that no rule allows.
-const FRAMING: &[&str] = &["connection", "content-length", "te", "trailer", "transfer-encoding", "upgrade"];
+/// Headers that no playbook may set, because the guard has allowed a method and an address and nothing else: those that say where a
+/// request ends could hide a second one in the body of the first, and others make servers take another host, path or method.
+const OURS: &[&str] = &[
+    "connection",
+    "content-length",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "forwarded",
+    "x-forwarded-host",
+    "x-host",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// Whether a header is autoheal's to set.
+#[must_use]
+pub fn is_ours(header: &str) -> bool {
+    OURS.iter().any(|ours| header.eq_ignore_ascii_case(ours))
+}
 /// How often the stop flag is looked at while the request runs.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -53,7 +76,7 @@ fn request_by(
 ) -> Result<String, String> {
     let line = format!("{method} {url}");
     let mut request = http::Request::builder().method(method).uri(url);
-    if let Some((name, _)) = headers.iter().find(|(name, _)| FRAMING.iter().any(|framing| name.eq_ignore_ascii_case(framing))) {
+    if let Some((name, _)) = headers.iter().find(|(name, _)| is_ours(name)) {
         return Err(format!("{line}: the header {name} is autoheal's to set: remove it"));
     }
     for (name, value) in headers {
@@ -135,7 +158,7 @@ fn read_body(mut body: Body) -> (String, Option<String>) {
     let result = body.as_reader().take(SHOWN_BODY + 1).read_to_end(&mut bytes);
     let shown = usize::try_from(SHOWN_BODY).unwrap_or(usize::MAX);
     let note = match result {
-        Err(error) => Some(format!("(the body broke off: {error})")),
+        Err(error) => Some(format!("(the body broke off: {})", body_fault(error))),
         Ok(read) if read > shown => Some("(the body goes on)".to_owned()),
         Ok(_) => None,
     };
@@ -143,37 +166,27 @@ fn read_body(mut body: Body) -> (String, Option<String>) {
     (String::from_utf8_lossy(&bytes).into_owned(), note)
 }
 
-fn explain(error: &ureq::Error, limit: Duration) -> String {
-    match error {
-        ureq::Error::Timeout(during) => format!("no answer within {} ({during})", crate::clock::in_words(limit)),
-        ureq::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
+fn body_fault(error: std::io::Error) -> String {
+    match error.downcast() {
+        Ok(ureq::Error::Timeout(_)) => "its time was over".to_owned(),
+        Ok(other) => https::reason(&other),
+        Err(error) => https::reason(&error.into()),
     }
 }
 
-/// One agent for all requests: it holds the TLS configuration and no connections.
-fn agent() -> &'static Agent {
-    static AGENT: LazyLock<Agent> = LazyLock::new(|| {
-        // The host's own roots need no file that could be unreadable.
-        agent_with(http_config(&Trust::Host).expect("only a ca_file can fail"))
-    });
-    &AGENT
+fn explain(error: &ureq::Error, limit: Duration) -> String {
+    match error {
+        ureq::Error::Timeout(_) => format!("no answer within {}", crate::clock::in_words(limit)),
+        other => https::reason(other),
+    }
 }
 
-fn agent_with(tls: ureq::tls::TlsConfig) -> Agent {
-    Agent::config_builder()
-        .tls_config(tls)
-        .proxy(None)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .http_status_as_error(false)
-        // A kept connection that the server has closed meanwhile would fail the next request.
-        .max_idle_connections(0)
-        .input_buffer_size(16 * 1024)
-        .output_buffer_size(4 * 1024)
-        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
-        .build()
-        .into()
+/// One agent for all requests: it holds the TLS configuration and no connections, because one that was kept and that the server
+/// has closed meanwhile would fail the next request.
+fn agent() -> &'static Agent {
+    // The host's own roots need no file that could be unreadable.
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| https::agent(&Trust::Host, false).expect("only a ca_file can fail"));
+    &AGENT
 }
 
 #[cfg(test)]

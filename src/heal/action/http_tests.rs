@@ -71,11 +71,20 @@ fn a_post_without_a_body_says_so_and_a_get_has_none() {
 
 #[test]
 fn no_second_request_hides_in_the_first() {
-    for name in ["Content-Length", "transfer-encoding", "Connection", "UPGRADE"] {
+    for name in ["Content-Length", "transfer-encoding", "Connection", "UPGRADE", "Host", "X-HTTP-Method-Override"] {
         let headers = [("X-Token".to_owned(), "a".to_owned()), (name.to_owned(), "0".to_owned())];
         let error =
             request("POST", "http://127.0.0.1:9/", &headers, Some("DELETE /all HTTP/1.1\r\n\r\n"), &success(), &limit(10)).unwrap_err();
         assert!(error.contains(&format!("the header {name} is autoheal's to set")), "{error}");
+    }
+}
+
+#[test]
+fn a_value_makes_no_second_header() {
+    for value in ["a\r\nX-Admin: 1", "a\nb", "a\u{0}", "a\u{7f}"] {
+        let headers = [("X-Name".to_owned(), value.to_owned())];
+        let error = request("POST", "http://127.0.0.1:9/", &headers, None, &success(), &limit(10)).unwrap_err();
+        assert!(error.contains("cannot be sent"), "{error}");
     }
 }
 
@@ -188,6 +197,6 @@ fn certificates_are_verified() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(certificate.as_bytes()).unwrap();
     let trust = Trust::new(Some(file.path()), false);
-    let trusting: &'static Agent = Box::leak(Box::new(agent_with(http_config(&trust).unwrap())));
+    let trusting: &'static Agent = Box::leak(Box::new(https::agent(&trust, false).unwrap()));
     assert_eq!(request_by(trusting, "POST", &url, &[], None, &success(), &limit(10)).unwrap(), "HTTP/1.1 204 No Content");
 }

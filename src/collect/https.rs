@@ -1,0 +1,222 @@
+//! HTTP clients for strangers: bounded, never redirected, and judging a server's certificate as the certificate collector does, in the same words. ureq's own verifier
+//! refuses a certificate that the operator named himself if it is its own authority, and its reasons have no bounds.
+
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::Duration as Span;
+
+use jiff::Timestamp;
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, OtherError, SignatureScheme, StreamOwned};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::time::{Duration, Instant};
+use ureq::unversioned::transport::{
+    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
+};
+use ureq::{Agent, Error};
+
+use super::chain::judge;
+use super::tls::{self, Roots, Trust};
+
+/// A longer header is a fault.
+const HEADER_BYTES: usize = 16 * 1024;
+
+/// A client that does what it is told and no more: it connects directly, whatever the environment says of proxies, takes every
+/// status and every redirect as an answer, and trusts whom it is told to. With `keep_alive` connections are used again.
+///
+/// # Errors
+/// When the file of the roots cannot be used; the message names it.
+pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
+    let idle = usize::from(keep_alive);
+    let config = Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .max_redirects_will_error(false)
+        .proxy(None)
+        .allow_non_standard_methods(true)
+        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
+        .accept("*/*")
+        .input_buffer_size(HEADER_BYTES)
+        // A buffer that is full is over the limit: else ureq would say that the server went away.
+        .max_response_header_size(HEADER_BYTES - 1)
+        .output_buffer_size(4 * 1024)
+        .max_idle_connections(idle * 512)
+        .max_idle_connections_per_host(idle * 4)
+        .build();
+    let roots = match trust {
+        Trust::Plain => None,
+        Trust::Anybody => Some(None),
+        Trust::Host | Trust::File { .. } => Some(Some(tls::roots(trust)?)),
+    };
+    let tls = Https(roots.map(|roots| Arc::new(client(Judge { roots }))));
+    Ok(Agent::with_parts(config, ().chain(TcpConnector::default()).chain(tls), DefaultResolver::default()))
+}
+
+/// Why there is no answer, in words that an operator knows.
+pub(crate) fn reason(error: &Error) -> String {
+    match error {
+        Error::Rustls(fault) => tls::reason(fault),
+        Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+            Some(fault) => tls::reason(fault),
+            None if error.kind() == ErrorKind::UnexpectedEof => "connection closed early".to_owned(),
+            None => super::reason::plain(error),
+        },
+        Error::LargeResponseHeader(..) => format!("the header is longer than {} KiB", HEADER_BYTES / 1024),
+        Error::Protocol(fault) => format!("not an answer in HTTP: {fault}"),
+        other => other.to_string(),
+    }
+}
+
+fn client(judge: Judge) -> ClientConfig {
+    let mut config = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .expect("ring supports TLS 1.2 and 1.3")
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(judge))
+        .with_no_client_auth();
+    // A resumed handshake shows no certificate, and the one that is measured is the one that is served now.
+    config.resumption = Resumption::disabled();
+    config
+}
+
+/// Wraps a connection into TLS where the address asks for it. `None`: no such address was expected.
+struct Https(Option<Arc<ClientConfig>>);
+
+impl<In: Transport> Connector<In> for Https {
+    type Out = Either<In, Tls>;
+
+    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
+        let Some(transport) = chained else { return Ok(None) };
+        if !details.needs_tls() {
+            return Ok(Some(Either::A(transport)));
+        }
+        let config = self.0.as_ref().ok_or(Error::Tls("no TLS was prepared for this address"))?;
+        let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| Error::Tls("the address has no host name that a certificate could be for"))?;
+        let mut conn = ClientConnection::new(Arc::clone(config), name)?;
+        let mut sock = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
+        sock.set_timeout(left(details));
+        while conn.is_handshaking() {
+            conn.complete_io(&mut sock)?;
+        }
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        Ok(Some(Either::B(Tls { buffers, stream: StreamOwned::new(conn, sock) })))
+    }
+}
+
+/// What the connection took is no longer there for the handshake.
+fn left(details: &ConnectionDetails) -> NextTimeout {
+    let spent = match ((details.current_time)(), details.now) {
+        (Instant::Exact(now), Instant::Exact(began)) => now.saturating_duration_since(began),
+        _ => Span::ZERO,
+    };
+    let after = match details.timeout.after {
+        Duration::Exact(whole) => Duration::Exact(whole.saturating_sub(spent).max(Span::from_millis(1))),
+        never => never,
+    };
+    NextTimeout { after, ..details.timeout }
+}
+
+impl fmt::Debug for Https {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Https")
+    }
+}
+
+/// A connection after its handshake.
+struct Tls {
+    buffers: LazyBuffers,
+    stream: StreamOwned<ClientConnection, TransportAdapter>,
+}
+
+impl Transport for Tls {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.get_mut().set_timeout(timeout);
+        let amount = self.stream.read(self.buffers.input_append_buf())?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.get_mut().get_mut().is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Tls")
+    }
+}
+
+/// Judges by these roots; `None` trusts anybody, whatever he proves.
+#[derive(Debug)]
+struct Judge {
+    roots: Option<Roots>,
+}
+
+impl Judge {
+    fn proof(&self, verified: impl FnOnce() -> Result<HandshakeSignatureValid, TlsError>) -> Result<HandshakeSignatureValid, TlsError> {
+        if self.roots.is_some() { verified() } else { Ok(HandshakeSignatureValid::assertion()) }
+    }
+}
+
+impl ServerCertVerifier for Judge {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, TlsError> {
+        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
+        let chain: Vec<_> = std::iter::once(end_entity).chain(intermediates).cloned().collect();
+        let now = i64::try_from(now.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::MAX);
+        match judge(&chain, None, server_name, roots, now) {
+            ("valid", _) => Ok(ServerCertVerified::assertion()),
+            (word, why) => {
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                Err(TlsError::Other(OtherError(Arc::new(std::io::Error::other(format!("certificate {word}{why}"))))))
+            }
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.proof(|| verify_tls12_signature(message, cert, dss, &tls::provider().signature_verification_algorithms))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, TlsError> {
+        self.proof(|| verify_tls13_signature(message, cert, dss, &tls::provider().signature_verification_algorithms))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        tls::provider().signature_verification_algorithms.supported_schemes()
+    }
+}
