@@ -74,3 +74,7 @@ pub mod cli;
 pub mod host;
 pub mod serve;
 pub mod threads;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
