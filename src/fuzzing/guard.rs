@@ -102,7 +102,7 @@ fn again(policy: &Policy, reviewed: &Reviewed) {
         let rule = shell_words::split(&reviewed.rule).expect("a rule can be split");
         assert_eq!(reviewed.argv[1..], rule[1..]);
     }
-    let joined = shell_words::join(&reviewed.argv);
+    let joined = reviewed.argv.iter().map(|word| format!("'{}'", word.replace('\'', r"'\''"))).collect::<Vec<_>>().join(" ");
     match policy.test(&Request::Command(&joined), &Values::new()) {
         Ok(second) => assert_eq!((&second.argv, &second.rule), (&reviewed.argv, &reviewed.rule)),
         Err(refusal) => assert!(joined.len() > 16 * 1024, "{joined:?}: {refusal}"),

@@ -4,7 +4,7 @@ use super::assert_harmless;
 use crate::config::playbook::Playbook;
 use crate::config::problem::Problem;
 use crate::config::source::{Text, Texts, shipped_settings};
-use crate::config::{expression, parse, render};
+use crate::config::{expression, parse, render, words};
 
 /// Between the two files.
 const SEPARATOR: &str = "\n---\n";
@@ -29,6 +29,7 @@ pub fn playbooks(data: &[u8]) {
     assert_harmless(&render(problems, &texts, false));
     for playbook in result.iter().flat_map(|config| &config.playbooks) {
         read_back(playbook);
+        assert!(!words::fires_when(playbook).is_empty() && !words::proven_by(playbook).is_empty());
     }
 }
 
