@@ -76,3 +76,7 @@ pub mod cli;
 pub mod host;
 pub mod serve;
 pub mod threads;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;

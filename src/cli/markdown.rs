@@ -14,7 +14,7 @@ const BOLD: Style = Style::new().bold();
 const CODE: Style = AnsiColor::Yellow.on_default();
 
 /// The text for a terminal, with styles as escape sequences of our own.
-pub(super) fn render(markdown: &str) -> String {
+pub(crate) fn render(markdown: &str) -> String {
     let mut out = String::with_capacity(markdown.len() * 2);
     let mut fence: Option<&str> = None;
     let mut rows: Vec<&str> = Vec::new();

@@ -7,7 +7,7 @@ pub mod check;
 mod fields;
 pub mod heal;
 pub mod incidents;
-mod markdown;
+pub(crate) mod markdown;
 pub mod match_;
 pub mod probe;
 pub mod run;

@@ -208,7 +208,7 @@ impl Fit {
 }
 
 /// Whether the certificate is for this name: by its alternative names, or by its common name if it has no other.
-fn is_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
+pub(crate) fn is_for(leaf: &CertificateDer<'_>, name: &str) -> bool {
     let bare = name.trim_start_matches('[').trim_end_matches(']');
     let by_alternatives = ServerName::try_from(bare)
         .is_ok_and(|name| ParsedCertificate::try_from(leaf).is_ok_and(|parsed| verify_server_name(&parsed, &name).is_ok()));

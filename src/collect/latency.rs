@@ -93,11 +93,10 @@ impl Latency {
             Sample::number(metric::named("http_status"), &self.target, code, now),
         ]
     }
-}
 
-impl Collector for Latency {
-    fn measure(&mut self) -> Vec<Sample> {
-        self.samples(match self.request() {
+    /// What came of a request, as samples.
+    fn judge(&self, answer: Result<Answer, Failure>) -> Vec<Sample> {
+        self.samples(match answer {
             Ok(answer) => match self.fault(&answer) {
                 None => Ok((answer.status, answer.took)),
                 Some(reason) => Err((Some(answer.status), reason)),
@@ -110,6 +109,18 @@ impl Collector for Latency {
                 return names.map(|name| Sample::unknown(metric::named(name), &self.target, reason.clone(), now)).into();
             }
         })
+    }
+
+    /// Measures with a client whose connections somebody else has made.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn measure_by(&self, agent: &Agent) -> Vec<Sample> {
+        self.judge(self.attempt(agent, self.entry.timeout))
+    }
+}
+
+impl Collector for Latency {
+    fn measure(&mut self) -> Vec<Sample> {
+        self.judge(self.request())
     }
 }
 

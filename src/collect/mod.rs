@@ -6,7 +6,7 @@
 //! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
 
 pub(crate) mod certificate;
-mod chain;
+pub(crate) mod chain;
 mod counts;
 mod disk;
 mod entry;
@@ -16,7 +16,7 @@ mod fresh;
 mod handshake;
 pub(crate) mod https;
 pub(crate) mod host;
-mod latency;
+pub(crate) mod latency;
 mod log_file;
 mod looks;
 mod memory;
@@ -31,7 +31,7 @@ mod process_table;
 pub(crate) mod reason;
 mod sampling;
 mod schedule;
-mod shared;
+pub(crate) mod shared;
 mod slot;
 #[cfg(test)]
 pub(crate) mod test_rig;

@@ -140,6 +140,14 @@ pub(crate) fn certificates_in(path: &Path) -> Result<Vec<CertificateDer<'static>
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE_BYTES) {
         return Err("larger than 4 MiB".to_owned());
     }
+    certificates(bytes)
+}
+
+/// The certificates in the content of a file: PEM, whatever stands between them, or one as DER.
+///
+/// # Errors
+/// Why there is none.
+pub(crate) fn certificates(bytes: Vec<u8>) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut found = Vec::new();
     for item in CertificateDer::pem_slice_iter(&bytes) {
         found.push(item.map_err(|_| "broken PEM".to_owned())?);

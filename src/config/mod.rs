@@ -5,7 +5,7 @@
 
 mod condition;
 mod document;
-mod expression;
+pub(crate) mod expression;
 mod locate;
 mod node;
 pub mod playbook;

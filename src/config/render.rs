@@ -84,8 +84,10 @@ fn excerpt(text: &str, problem: &Problem) -> Option<(String, Range<usize>)> {
     let mark = |cut: bool| if cut { "…" } else { "" };
     let (left, right) = (mark(from > start), mark(to < end));
     let at = left.len() + before.len();
-    let length = marked.len();
-    Some((format!("{left}{before}{marked}{after}{right}"), at..at + length.max(1).min(length + after.len() + right.len())))
+    let shown = format!("{left}{before}{marked}{after}{right}");
+    // A place where nothing can be seen (a carriage return) is marked by what follows.
+    let length = if marked.is_empty() { shown[at..].chars().next().map_or(0, char::len_utf8) } else { marked.len() };
+    Some((shown, at..at + length))
 }
 
 /// A piece of a file for a terminal: tabs and line ends of other systems are no news there.
@@ -120,6 +122,19 @@ mod tests {
     fn nothing_from_the_file_reaches_the_terminal_as_it_is() {
         let out = rendered("{\"a\u{1b}[2J\u{202e}\": 1, \"b\": 2}", "\"b\"");
         assert!(!out.contains('\u{1b}') && out.contains("\\u{1b}") && out.contains("\\u{202e}"), "{out}");
+    }
+
+    #[test]
+    fn what_no_eye_sees_is_shown() {
+        assert_eq!(visible("a\u{fffb}\u{ad}\tb\r\n"), "a\\u{fffb}\\u{ad} b\\n");
+    }
+
+    #[test]
+    fn a_mark_of_nothing_is_no_half_character() {
+        let out = rendered("{\"a\": 1\r\u{5e3}}", "\r");
+        assert!(out.contains("\u{5e3}}") && out.contains('^'), "{out}");
+        let out = rendered(&format!("{{\"a\": 1\r{}", "\r".repeat(MOST)), "\r");
+        assert!(out.contains("…") && out.contains('^'), "{out}");
     }
 
     #[test]

@@ -9,4 +9,4 @@ pub mod peer;
 pub mod protocol;
 pub mod recorded;
 pub mod status;
-mod wire;
+pub(crate) mod wire;

@@ -8,7 +8,7 @@ use crate::clock::Moment;
 
 /// Reads lines. What was read beyond a line stays for the next one.
 #[derive(Debug)]
-pub(super) struct Lines<'s> {
+pub(crate) struct Lines<'s> {
     stream: &'s UnixStream,
     buffer: Vec<u8>,
     /// The beginning of the buffer up to here holds no line break.
@@ -16,7 +16,7 @@ pub(super) struct Lines<'s> {
 }
 
 impl<'s> Lines<'s> {
-    pub(super) fn new(stream: &'s UnixStream) -> Self {
+    pub(crate) fn new(stream: &'s UnixStream) -> Self {
         Self { stream, buffer: Vec::new(), seen: 0 }
     }
 
@@ -24,7 +24,7 @@ impl<'s> Lines<'s> {
     ///
     /// # Errors
     /// `TimedOut` after the deadline, `InvalidData` for a longer line, and the system's.
-    pub(super) fn next(&mut self, limit: usize, deadline: Option<Moment>) -> io::Result<Option<Vec<u8>>> {
+    pub(crate) fn next(&mut self, limit: usize, deadline: Option<Moment>) -> io::Result<Option<Vec<u8>>> {
         loop {
             if let Some(end) = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n') {
                 let rest = self.buffer.split_off(self.seen + end + 1);
@@ -53,7 +53,7 @@ impl<'s> Lines<'s> {
 ///
 /// # Errors
 /// `TimedOut` after the deadline, and the system's.
-pub(super) fn write(mut stream: &UnixStream, mut bytes: &[u8], deadline: Moment) -> io::Result<()> {
+pub(crate) fn write(mut stream: &UnixStream, mut bytes: &[u8], deadline: Moment) -> io::Result<()> {
     while !bytes.is_empty() {
         stream.set_write_timeout(left(Some(deadline))?)?;
         match stream.write(bytes) {

@@ -99,6 +99,14 @@ fn request_by(
     if expect_status.contains(answer.status) { Ok(answer.shown()) } else { Err(answer.unexpected(&line, expect_status)) }
 }
 
+/// What a GET says through a client whose connections somebody else has made.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn said_by(agent: &Agent, url: &str) -> Result<String, String> {
+    let request = http::Request::builder().uri(url).body(String::new()).map_err(|error| error.to_string())?;
+    let answer = exchange(agent, request, true, Duration::from_secs(60)).map_err(|error| explain(&error, Duration::from_secs(60)))?;
+    Ok(answer.shown())
+}
+
 /// Waits for the thread's answer, not longer than the limit and a little: at the deadline its own error is the better one.
 fn wait<T>(answered: &Receiver<T>, limit: &Limit) -> Result<T, String> {
     loop {

@@ -1,0 +1,4 @@
+//! See `autoheal::fuzzing::report`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| autoheal::fuzzing::report(data));
