@@ -1,8 +1,9 @@
 //! The agent: builds the channels, starts every thread, carries configurations and requests between them, and joins them in
 //! a stated order. It runs on the main thread.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
+mod first_look;
+
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,9 @@ use crossbeam_channel::{Receiver, Sender, after, bounded, never, select, unbound
 
 use crate::clock::Moment;
 use crate::collect::{self, Collectors};
+use crate::config::Config;
 use crate::config::problem::Problem;
-use crate::config::reload::{self, Now, Reloaded};
-use crate::config::{Config, Location};
+use crate::config::reload::{self, Beginning, Now, Reloaded};
 use crate::detect;
 use crate::heal::command::{Change, Command};
 use crate::heal::executor;
@@ -27,16 +28,16 @@ use crate::host::systemd::Manager;
 use crate::incident::Incident;
 use crate::incident::event::Notice;
 use crate::incident::id::Ids;
-use crate::metric::{Kind, Metric};
 use crate::record::history::Restored;
 use crate::record::history::retention::Keep;
 use crate::record::recorder::{self, Message, Recorder};
 use crate::record::saved;
 use crate::record::store::Reports;
-use crate::sample::{Labels, Sample};
+use crate::sample::Sample;
 use crate::serve::board::{Board, Facts};
 use crate::serve::clerk::{self, Clerk};
 use crate::threads::Worker;
+use first_look::FirstLook;
 
 /// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
 const SAMPLES: usize = 8;
@@ -44,18 +45,14 @@ const SAMPLES: usize = 8;
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
-/// So many samples are kept for the first table.
-const FIRST_SAMPLES: usize = 1000;
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
 
 /// What the agent needs to start.
 #[derive(Debug)]
 pub struct Setup {
-    /// The configuration to begin with.
-    pub config: Arc<Config>,
-    /// Where it is read again.
-    pub location: Location,
+    /// The configuration to begin with, and where it is read again.
+    pub beginning: Beginning,
     /// Reports and state.
     pub data_dir: PathBuf,
     /// `--dry-run`.
@@ -121,9 +118,7 @@ struct State {
     config: Arc<Config>,
     manager: Manager,
     first_look: Option<fn(&[Sample], Moment)>,
-    first: Vec<Sample>,
-    /// Where the sample of a metric and target stands in `first`.
-    first_places: HashMap<(&'static Metric, Labels), usize>,
+    first: FirstLook,
     /// How many entries of each open incident's timeline are in the log.
     logged: HashMap<String, usize>,
     open: usize,
@@ -135,7 +130,8 @@ struct State {
 
 impl Agent {
     fn start(setup: Setup, recorder: Recorder, restored: Restored) -> Self {
-        let Setup { config, location, data_dir, dry_run, first_look } = setup;
+        let Setup { beginning, data_dir, dry_run, first_look } = setup;
+        let config = Arc::clone(&beginning.config);
         let (shutdown, stop) = bounded(0);
         let (samples_out, samples) = bounded(SAMPLES);
         let (edges_out, edges) = unbounded();
@@ -159,20 +155,20 @@ impl Agent {
         };
         let detector = detect::start(wiring);
         let _ = detect.send(detect::Order::Watch(config.playbooks.clone()));
-        let reloader = reload::start(location, Arc::clone(&config), reloads_out, reload_requests, stop.clone());
         let exclusions = collectors.exclusions();
         let requests = signals::watch();
         let started = Moment::now();
         let board = Board::new(Facts {
             config: Arc::clone(&config),
-            state: if config.origin.dir.is_none() { "default" } else { "ok" },
+            state: beginning.state(),
             loaded: started,
             generation: 1,
-            problems: config.remarks.clone(),
+            problems: if beginning.problems.is_empty() { config.remarks.clone() } else { beginning.problems.clone() },
             started,
             dry_run: dry_run || config.settings.dry_run,
             data_dir: data_dir.clone(),
         });
+        let reloader = reload::start(beginning, reloads_out, reload_requests, stop.clone());
         let clerk = Clerk {
             commands: commands_out.clone(),
             detect: detect.clone(),
@@ -213,8 +209,7 @@ impl Agent {
             config,
             manager,
             first_look: Some(first_look),
-            first: Vec::new(),
-            first_places: HashMap::new(),
+            first: FirstLook::default(),
             logged: HashMap::new(),
             open: 0,
             data_dir,
@@ -235,10 +230,7 @@ impl Agent {
                     Err(_) => break Some("signals"),
                 },
                 recv(self.wires.reloads) -> reload => match reload {
-                    Ok(Reloaded::Loaded { config, problems }) => {
-                        self.put_in_force(config);
-                        if !problems.is_empty() { self.state.rejected(problems) }
-                    }
+                    Ok(Reloaded::Loaded { config, problems }) => self.put_in_force(config, problems),
                     Ok(Reloaded::Rejected(problems)) => self.state.rejected(problems),
                     Ok(Reloaded::Unchanged) => {}
                     Err(_) => break Some("reload"),
@@ -248,7 +240,7 @@ impl Agent {
                     Err(_) => break Some("heal"),
                 },
                 recv(self.wires.seen) -> batch => match batch {
-                    Ok(batch) => if self.state.saw(batch) { quiet = after(QUIET) },
+                    Ok(batch) => if self.state.first.saw(batch) { quiet = after(QUIET) },
                     Err(_) => self.wires.seen = never(),
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
@@ -269,26 +261,27 @@ impl Agent {
     /// The first samples are in: show them, and say that we are ready.
     fn watching(&mut self) {
         let Some(show) = self.state.first_look.take() else { return };
-        show(&self.state.first, Moment::now());
-        let targets: HashSet<(Kind, &Labels)> = self.state.first_places.keys().map(|(metric, identity)| (metric.kind, identity)).collect();
-        let targets = targets.len();
+        let first = std::mem::take(&mut self.state.first);
+        show(first.samples(), Moment::now());
+        let targets = first.targets();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
-        (self.state.first, self.state.first_places) = (Vec::new(), HashMap::new());
         self.state.manager.ready();
         self.state.announce();
         let config = &self.state.config;
         log::info!(
-            "ready version={} config={} data={} playbooks={} targets={}",
+            "ready version={} config={} state={} data={} playbooks={} targets={}",
             env!("CARGO_PKG_VERSION"),
             config.origin,
+            self.state.board.read().state,
             self.state.data_dir.display(),
             config.playbooks.iter().filter(|playbook| playbook.enabled).count(),
             targets
         );
     }
 
-    fn put_in_force(&mut self, config: Arc<Config>) {
+    /// The problems are those of the file on disk that is not part of it.
+    fn put_in_force(&mut self, config: Arc<Config>, problems: Vec<Problem>) {
         self.state.manager.reloading();
         let _ = self.wires.collect.send(collect::Order::Watch(Arc::clone(&config.settings)));
         let _ = self.wires.detect.send(detect::Order::Watch(config.playbooks.clone()));
@@ -300,6 +293,9 @@ impl Agent {
         self.state.board.change(|facts| {
             facts.generation += u64::from(!Arc::ptr_eq(&facts.config, &config));
             (facts.loaded, facts.state, facts.problems) = (Moment::now(), "ok", config.remarks.clone());
+            if !problems.is_empty() {
+                (facts.state, facts.problems) = ("rejected", problems);
+            }
             facts.dry_run = self.state.dry_run || settings.dry_run;
             facts.config = Arc::clone(&config);
         });
@@ -360,38 +356,23 @@ impl State {
         }
     }
 
-    /// Keeps the latest of the first samples. Whether one of them is of something new: a short interval brings the known ones
-    /// again and again, and that is no reason to wait on.
-    fn saw(&mut self, batch: Vec<Sample>) -> bool {
-        let known = self.first_places.len();
-        for sample in batch {
-            match self.first_places.entry((sample.metric, sample.target.identity.clone())) {
-                Entry::Occupied(place) => {
-                    if let Some(first) = self.first.get_mut(*place.get()) {
-                        *first = sample;
-                    }
-                }
-                Entry::Vacant(place) => {
-                    place.insert(self.first.len());
-                    // Nobody reads a table of thousands, and it is not kept for nothing.
-                    if self.first.len() < FIRST_SAMPLES {
-                        self.first.push(sample);
-                    }
-                }
-            }
-        }
-        self.first_places.len() > known
-    }
-
+    /// The files on disk are bad, and nothing changed: what runs is a stored copy still if it was one.
     fn rejected(&self, problems: Vec<Problem>) {
-        let count = problems.len();
-        self.board.change(|facts| (facts.state, facts.problems) = ("rejected", problems));
-        self.manager.status(&format!("the configuration on disk is refused ({count} problems); the old one stays in force"));
+        self.board.change(|facts| {
+            facts.state = if facts.state == "last_good" { "last_good" } else { "rejected" };
+            facts.problems = problems;
+        });
+        self.announce();
     }
 
     fn announce(&self) {
         let (targets, playbooks) = (self.config.settings.watch.entries(), self.config.playbooks.len());
         let dry = if self.dry_run || self.config.settings.dry_run { ", dry run" } else { "" };
-        self.manager.status(&format!("watching {targets} targets with {playbooks} playbooks{dry}; open incidents: {}", self.open));
+        let refused = match self.board.read().state {
+            "rejected" => "the configuration on disk is refused, the old one stays in force; ",
+            "last_good" => "the configuration on disk is refused, the last good copy is in force; ",
+            _ => "",
+        };
+        self.manager.status(&format!("{refused}watching {targets} targets with {playbooks} playbooks{dry}; open incidents: {}", self.open));
     }
 }

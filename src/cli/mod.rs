@@ -30,7 +30,7 @@ use clap::error::ErrorKind as ErrorKindOfClap;
 use clap::{Parser, Subcommand};
 
 use crate::collect;
-use crate::config::{self, Config, Location, Places};
+use crate::config::{self, Config, Loaded, Location, Places};
 use crate::serve::protocol::Refusal;
 use screen::Screen;
 
@@ -316,15 +316,18 @@ impl Cli {
 
 /// The configuration of a location, or all its problems as a message.
 fn load(location: &Location) -> Result<Config, Failure> {
-    let loaded = config::load(location);
-    loaded.result.map_err(|mut problems| {
-        // Only what stops the load: `check` says the rest.
-        problems.retain(|problem| problem.severity == config::problem::Level::Error);
-        let text = config::render(&problems, &loaded.texts, false);
-        let missing = problems.iter().any(|problem| problem.code == "file_missing");
-        let help = if missing { "--config-dir names the directory that holds both files" } else { "`autoheal check` says more" };
-        Failure::new("config", format!("the configuration is refused:\n{}\n{help}", text.trim_end()))
-    })
+    let Loaded { texts, result } = config::load(location);
+    result.map_err(|problems| refused(Loaded { texts, result: Err(problems) }))
+}
+
+/// All problems of a configuration that is not loaded. Only what stops the load: `check` says the rest.
+fn refused(loaded: Loaded) -> Failure {
+    let mut problems = loaded.result.err().unwrap_or_default();
+    problems.retain(|problem| problem.severity == config::problem::Level::Error);
+    let text = config::render(&problems, &loaded.texts, false);
+    let missing = problems.iter().any(|problem| problem.code == "file_missing");
+    let help = if missing { "--config-dir names the directory that holds both files" } else { "`autoheal check` says more" };
+    Failure::new("config", format!("the configuration is refused:\n{}\n{help}", text.trim_end()))
 }
 
 /// Before the first thread of a command that handles signals itself.

@@ -3,7 +3,6 @@
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 
 use clap::Args;
 use log::LevelFilter;
@@ -12,6 +11,7 @@ use super::{Answer, Failure, exit, state, table};
 use crate::agent::{self, Setup};
 use crate::clock::Moment;
 use crate::config::problem::Level;
+use crate::config::reload::Beginning;
 use crate::config::{Config, Origin, Places};
 use crate::record::escape::terminal;
 use crate::record::json::to_the_millisecond;
@@ -28,18 +28,20 @@ pub struct RunArgs {
 pub(super) fn run(args: &RunArgs, places: &Places, quiet: bool) -> Answer {
     super::block_signals()?;
     let location = places.locate();
-    let config = Arc::new(super::load(&location)?);
     let (data_dir, _lock) = state::claim(places, &location)?;
-    introduce(&config, &data_dir, args.dry_run);
+    let beginning = Beginning::read(location, &data_dir).map_err(super::refused)?;
+    introduce(&beginning, &data_dir, args.dry_run);
     let first_look = if quiet { |_: &[Sample], _: Moment| {} } else { show };
-    agent::run(Setup { config, location, data_dir, dry_run: args.dry_run, first_look })
+    agent::run(Setup { beginning, data_dir, dry_run: args.dry_run, first_look })
         .map_err(|message| Failure::new("agent", message))?;
     Ok(exit::DONE)
 }
 
 /// Which configuration it is, whether it is a dry run and how to change that, and what is watched.
-fn introduce(config: &Config, data_dir: &Path, dry_run_asked: bool) {
-    log::info!("autoheal {} on the configuration {}, reports in {}", env!("CARGO_PKG_VERSION"), config.origin, data_dir.display());
+fn introduce(beginning: &Beginning, data_dir: &Path, dry_run_asked: bool) {
+    let config = &beginning.config;
+    let copy = if beginning.problems.is_empty() { "" } else { " (REFUSED: the last good copy of it is in force)" };
+    log::info!("autoheal {} on the configuration {}{copy}, reports in {}", env!("CARGO_PKG_VERSION"), config.origin, data_dir.display());
     if dry_run_asked {
         log::info!("dry run: nothing is executed, because of --dry-run");
     } else if config.settings.dry_run {

@@ -3,6 +3,7 @@
 //! The syntax is checked twice. `serde_json` goes first, because it is the stricter of the two (numbers out of range, raw control
 //! characters, odd blanks); `jsonc_parser` then gives the tree, with duplicates kept.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use jsonc_parser::ast::Value;
@@ -20,6 +21,8 @@ const MAX_DEPTH: usize = 24;
 pub(crate) struct Document<'t> {
     pub(crate) text: &'t Text,
     pub(crate) root: Value<'t>,
+    /// Where each key of the root stands among its properties: a file may have thousands, and a remark about each.
+    places: HashMap<String, usize>,
 }
 
 impl<'t> Document<'t> {
@@ -36,7 +39,13 @@ impl<'t> Document<'t> {
             let draft = Draft::error("syntax", "this is not strict JSON");
             Box::new(draft.at(&text.file, "$", 0..0))
         })?;
-        Ok(Self { text, root })
+        let mut places = HashMap::new();
+        if let Value::Object(object) = &root {
+            for (index, prop) in object.properties.iter().enumerate() {
+                places.entry(prop.name.as_str().to_owned()).or_insert(index);
+            }
+        }
+        Ok(Self { text, root, places })
     }
 
     /// Where the value at `path` (`$.a.b[0]["odd key"]`) stands; where there is none, its nearest ancestor.
@@ -64,7 +73,14 @@ impl<'t> Document<'t> {
         let mut rest = path.strip_prefix('$').unwrap_or(path);
         while let Some((segment, after)) = next_segment(rest) {
             let child = match node {
-                Value::Object(object) => object.properties.iter().find(|prop| segment.is_key(prop.name.as_str())).map(|prop| &prop.value),
+                Value::Object(object) if std::ptr::eq(node, &self.root) => segment
+                    .key()
+                    .and_then(|key| self.places.get(key))
+                    .and_then(|index| object.properties.get(*index))
+                    .map(|prop| &prop.value),
+                Value::Object(object) => {
+                    object.properties.iter().find(|prop| segment.key() == Some(prop.name.as_str())).map(|prop| &prop.value)
+                }
                 Value::Array(array) => segment.index().and_then(|index| array.elements.get(index)),
                 _ => None,
             };
@@ -116,8 +132,11 @@ enum Segment {
 }
 
 impl Segment {
-    fn is_key(&self, name: &str) -> bool {
-        matches!(self, Self::Key(key) if key == name)
+    fn key(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::Index(_) => None,
+        }
     }
 
     fn index(&self) -> Option<usize> {

@@ -6,6 +6,7 @@
 mod condition;
 mod document;
 pub(crate) mod expression;
+mod last_good;
 mod locate;
 mod node;
 pub mod playbook;
@@ -82,11 +83,12 @@ pub struct Digests {
 
 impl Digests {
     fn of(playbooks: &Text, settings: &Text) -> Self {
-        let hex = |text: &Text| {
-            let digest = ring::digest::digest(&ring::digest::SHA256, text.text.as_bytes());
-            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
-        };
-        Self { playbooks: hex(playbooks), settings: hex(settings) }
+        Self { playbooks: Self::sha256(playbooks), settings: Self::sha256(settings) }
+    }
+
+    fn sha256(text: &Text) -> String {
+        let digest = ring::digest::digest(&ring::digest::SHA256, text.text.as_bytes());
+        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
@@ -122,8 +124,11 @@ pub struct Loaded {
 /// Reads and checks the files of a location.
 #[must_use]
 pub fn load(location: &Location) -> Loaded {
-    let halves = Halves::read(&location.sources(), location.trust);
-    let mut loaded = halves.judge(location.dir.clone());
+    with_remarks(Halves::read(&location.sources(), location.trust).judge(location.dir.clone()), location)
+}
+
+/// Adds what was found out while the location was chosen.
+fn with_remarks(mut loaded: Loaded, location: &Location) -> Loaded {
     match &mut loaded.result {
         Ok(config) => config.remarks.splice(0..0, location.remarks.iter().cloned()),
         Err(problems) => problems.splice(0..0, location.remarks.iter().cloned()),
@@ -158,6 +163,11 @@ impl Half {
             Ok((text, _)) => text.clone(),
             Err(problem) => Text::new(problem.file.clone(), ""),
         }
+    }
+
+    /// Whether it is a whole JSON text, whatever that says.
+    fn is_whole(&self) -> bool {
+        self.read.as_ref().is_ok_and(|(text, _)| Document::open(text).is_ok())
     }
 }
 

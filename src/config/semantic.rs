@@ -1,7 +1,7 @@
 //! What can be said about playbooks once their shape is right: labels, placeholders, and the guard's answer to each command.
 
 use crate::placeholder;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::document::{Document, push_key, top};
 use super::playbook::{Action, ActionKind, Playbook};
@@ -90,7 +90,8 @@ pub(crate) fn guard(
     settings: &Settings,
     problems: &mut Vec<Problem>,
 ) -> Reviews {
-    let known_bad: Vec<String> = problems.iter().filter(|problem| problem.code == "unknown_placeholder").map(|p| p.path.clone()).collect();
+    let known_bad: HashSet<String> =
+        problems.iter().filter(|problem| problem.code == "unknown_placeholder").map(|p| p.path.clone()).collect();
     let mut reviews = Reviews::new();
     for action in playbooks.iter().flat_map(|playbook| &playbook.actions) {
         let Some((request, (key, _))) = Request::of(&action.kind).zip(action.kind.main_text()) else { continue };

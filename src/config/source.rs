@@ -1,8 +1,8 @@
 //! Reading the two files: at most 1 MiB, regular files, UTF-8.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -101,21 +101,18 @@ pub fn shipped_settings() -> Text {
     Text::new(format!("{BUILT_IN}/{SETTINGS}"), SHIPPED_SETTINGS)
 }
 
+/// How often a file that is written while it is read is read again at once.
+const ATTEMPTS: usize = 3;
+
 /// Reads a file after checking that only trusted people can write it.
 ///
 /// # Errors
-/// The file is missing, unreadable, not regular, over 1 MiB, not UTF-8, or not trusted. The first part of the answer may hold a
-/// warning about trust (`--insecure-config`).
+/// The file is missing, unreadable, not regular, over 1 MiB, not UTF-8, being written, or not trusted. The first part of the
+/// answer may hold a warning about trust (`--insecure-config`).
 pub(crate) fn read(path: &Path, trust: Trust) -> Result<(Text, Vec<Problem>), Box<Problem>> {
     let file = path.display().to_string();
     let fail = |draft: Draft| Box::new(draft.at(&file, "$", 0..0));
-    let opened = open(path).map_err(&fail)?;
-    let warnings = trust::check(path, &opened, trust).map_err(&fail)?;
-    let mut bytes = Vec::new();
-    opened.take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| fail(unreadable(&error)))?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(fail(Draft::error("file_too_large", "the file is larger than 1 MiB")));
-    }
+    let (bytes, warnings) = bytes(path, trust).map_err(&fail)?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         fail(Draft::error("not_utf8", format!("the file is not UTF-8: byte {at} belongs to no character")))
@@ -124,7 +121,32 @@ pub(crate) fn read(path: &Path, trust: Trust) -> Result<(Text, Vec<Problem>), Bo
     Ok((Text { file, text: text.into() }, warnings))
 }
 
-fn open(path: &Path) -> Result<File, Draft> {
+fn bytes(path: &Path, trust: Trust) -> Result<(Vec<u8>, Vec<Draft>), Draft> {
+    for _ in 0..ATTEMPTS {
+        let (mut opened, before) = open(path)?;
+        let warnings = trust::check(path, &opened, trust)?;
+        let too_large = || Draft::error("file_too_large", "the file is larger than 1 MiB");
+        if before.len() > MAX_BYTES {
+            return Err(too_large());
+        }
+        let mut bytes = Vec::new();
+        (&mut opened).take(MAX_BYTES + 1).read_to_end(&mut bytes).map_err(|error| unreadable(&error))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(too_large());
+        }
+        if state(&opened.metadata().map_err(|error| unreadable(&error))?) == state(&before) {
+            return Ok((bytes, warnings));
+        }
+    }
+    Err(Draft::error("file_changing", "the file is written while it is read").suggest("try again when it is saved"))
+}
+
+/// What changes when a file is written: its size, and when its content and its facts were changed last.
+fn state(facts: &Metadata) -> (u64, i64, i64, i64, i64) {
+    (facts.size(), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec())
+}
+
+fn open(path: &Path) -> Result<(File, Metadata), Draft> {
     // Opening a FIFO would wait for a writer; with this flag it does not, and the next line refuses it.
     let opened = OpenOptions::new().read(true).custom_flags(nix::fcntl::OFlag::O_NONBLOCK.bits()).open(path);
     let opened = opened.map_err(|error| match error.kind() {
@@ -132,7 +154,7 @@ fn open(path: &Path) -> Result<File, Draft> {
         _ => unreadable(&error),
     })?;
     match opened.metadata() {
-        Ok(facts) if facts.is_file() => Ok(opened),
+        Ok(facts) if facts.is_file() => Ok((opened, facts)),
         Ok(_) => Err(Draft::error("file_unreadable", "this is not a regular file")),
         Err(error) => Err(unreadable(&error)),
     }
@@ -162,9 +184,14 @@ mod tests {
         let mib = usize::try_from(MAX_BYTES).unwrap();
         assert!(read(&file("full", &vec![b' '; mib]), Trust::Anyone).is_ok());
         refused(&file("over", &vec![b' '; mib + 1]), "file_too_large");
+        // Sparse: it would take long to be read, and no memory holds it.
+        let huge = file("huge", b"");
+        File::options().write(true).open(&huge).unwrap().set_len(1 << 42).unwrap();
+        refused(&huge, "file_too_large");
         refused(&file("latin", b"{\"a\": \"\xe9\"}"), "not_utf8");
         refused(&dir.path().join("none"), "file_missing");
         refused(dir.path(), "file_unreadable");
+        refused(Path::new("/dev/zero"), "file_unreadable");
         let fifo = dir.path().join("fifo");
         nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
         refused(&fifo, "file_unreadable");

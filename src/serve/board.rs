@@ -16,7 +16,7 @@ pub struct Board(Arc<Mutex<Facts>>);
 pub struct Facts {
     /// The configuration in force.
     pub config: Arc<Config>,
-    /// `ok`, `rejected` or `default` (contract C1).
+    /// `ok`, `rejected`, `last_good` or `default` (contract C1).
     pub state: &'static str,
     /// When it was put in force.
     pub loaded: Moment,

@@ -6,6 +6,8 @@ mod evidence;
 mod executor;
 mod hostile_text;
 mod lab;
+mod reload_last_good;
+mod reload_saves;
 mod simulation;
 mod tidy;
 mod timeline;
