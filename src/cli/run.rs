@@ -29,11 +29,10 @@ pub(super) fn run(args: &RunArgs, places: &Places, quiet: bool) -> Answer {
     super::block_signals()?;
     let location = places.locate();
     let (data_dir, _lock) = state::claim(places, &location)?;
-    let beginning = Beginning::read(location, &data_dir).map_err(super::refused)?;
+    let beginning = Beginning::read(location, &data_dir).map_err(|loaded| super::refused(*loaded))?;
     introduce(&beginning, &data_dir, args.dry_run);
     let first_look = if quiet { |_: &[Sample], _: Moment| {} } else { show };
-    agent::run(Setup { beginning, data_dir, dry_run: args.dry_run, first_look })
-        .map_err(|message| Failure::new("agent", message))?;
+    agent::run(Setup { beginning, data_dir, dry_run: args.dry_run, first_look }).map_err(|message| Failure::new("agent", message))?;
     Ok(exit::DONE)
 }
 

@@ -141,9 +141,20 @@ fn bytes(path: &Path, trust: Trust) -> Result<(Vec<u8>, Vec<Draft>), Draft> {
     Err(Draft::error("file_changing", "the file is written while it is read").suggest("try again when it is saved"))
 }
 
-/// What changes when a file is written: its size, and when its content and its facts were changed last.
-fn state(facts: &Metadata) -> (u64, i64, i64, i64, i64) {
-    (facts.size(), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec())
+/// What changes when a file is written or another one takes its place: inode, size, and when its content and its facts were
+/// changed last.
+pub(crate) type Stamp = (u64, u64, i64, i64, i64, i64);
+
+fn state(facts: &Metadata) -> Stamp {
+    (facts.ino(), facts.size(), facts.mtime(), facts.mtime_nsec(), facts.ctime(), facts.ctime_nsec())
+}
+
+/// The state of a file now; `None` for one that is not there.
+pub(crate) fn stamp(source: &Source) -> Option<Stamp> {
+    match source {
+        Source::File(path) => path.metadata().ok().as_ref().map(state),
+        Source::BuiltIn => None,
+    }
 }
 
 fn open(path: &Path) -> Result<(File, Metadata), Draft> {

@@ -64,8 +64,8 @@ config() { "$AUTOHEAL" --config-dir "$CONFIG" --data-dir "$DATA" --json status |
 state() { [ "$(config "['state']")" = "$1" ]; }
 ids() { [ "$(config "['playbooks']['ids']")" = "['$1']" ]; }
 generation() { config "['generation']"; }
-# quiet: nothing was refused since the last `: > "$LOG"`.
-quiet() { ! grep -q refused "$LOG"; }
+# quiet: no file was refused since the last `: > "$LOG"`.
+quiet() { ! grep "configuration refused" "$LOG"; }
 
 echo "--- a file that is bind-mounted, and written on the other side"
 book bound > "$DIR/elsewhere/bound.json"

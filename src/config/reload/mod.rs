@@ -116,6 +116,7 @@ fn run(
         if !matches!(result, Reloaded::Unchanged) && changes.send(result).is_err() {
             return;
         }
+        reloader.keep();
     }
 }
 

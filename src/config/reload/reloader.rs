@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::super::last_good::LastGood;
 use super::super::problem::{Level, Problem};
-use super::super::source::{SETTINGS, Source, Sources};
+use super::super::source::{SETTINGS, Source, Sources, Stamp, stamp};
 use super::super::{Config, Half, Halves, Loaded, Location, with_remarks};
 use super::Reloaded;
 use super::changes::changes;
@@ -35,7 +35,7 @@ impl Beginning {
     ///
     /// # Errors
     /// What is wrong with the files, when there is no good copy either.
-    pub fn read(location: Location, data_dir: &Path) -> Result<Self, Loaded> {
+    pub fn read(location: Location, data_dir: &Path) -> Result<Self, Box<Loaded>> {
         let last_good = location.dir.as_deref().map(|dir| LastGood::new(data_dir, dir));
         let had_settings = last_good.as_ref().is_some_and(|copies| copies.had_settings(location.trust));
         let seen = Halves::read(&sources(&location, had_settings), location.trust);
@@ -44,7 +44,7 @@ impl Beginning {
             Ok(config) => (config, seen.clone(), Vec::new()),
             Err(problems) => match last_good.as_ref().and_then(|copies| from_copies(copies, &seen, &location)) {
                 Some((config, good)) => (config, good, problems),
-                None => return Err(Loaded { texts, result: Err(problems) }),
+                None => return Err(Box::new(Loaded { texts, result: Err(problems) })),
             },
         };
         report(&problems, "the last good copy is in force");
@@ -96,9 +96,11 @@ pub(super) struct Reloader {
     /// The files that the configuration in force was made of.
     good: Halves,
     last_good: Option<LastGood>,
-    /// What was seen at the last look, and since when each file has been so: the same bytes are not judged, and not logged, twice.
+    /// What was seen at the last look: the same bytes are not judged, and not logged, twice.
     seen: Halves,
-    since: [Moment; 2],
+    /// The state of each file at the last look, and since when it has been so. A file that is emptied by each of many saves is
+    /// empty at many looks, and a save in progress at each.
+    since: [(Option<Stamp>, Moment); 2],
     /// When what was seen, and may be a save in progress, is to be judged.
     judge_at: Option<Moment>,
     /// What is wrong with `seen`.
@@ -108,7 +110,7 @@ pub(super) struct Reloader {
 impl Reloader {
     pub(super) fn new(beginning: Beginning, now: Moment) -> Self {
         let Beginning { config, problems, location, last_good, good, seen } = beginning;
-        Self { location, in_force: config, good, last_good, seen, since: [now; 2], judge_at: None, problems }
+        Self { location, in_force: config, good, last_good, seen, since: [(None, now); 2], judge_at: None, problems }
     }
 
     /// When to look again although nothing more happens.
@@ -119,22 +121,26 @@ impl Reloader {
     /// Reads both files and judges them if they are new, or if somebody asked: who asks wants to know about the bytes on disk now.
     pub(super) fn look(&mut self, asked: bool, now: Moment) -> Reloaded {
         let had_settings = self.good.settings.source != Source::BuiltIn;
-        let found = Halves::read(&sources(&self.location, had_settings), self.location.trust);
-        let new = [found.playbooks != self.seen.playbooks, found.settings != self.seen.settings];
-        let repeated = new == [false; 2];
-        let result = if repeated && self.judge_at.is_none() && !asked { Reloaded::Unchanged } else { self.judge(found, new, asked, now) };
+        let sources = sources(&self.location, had_settings);
+        for (since, source) in self.since.iter_mut().zip([&sources.playbooks, &sources.settings]) {
+            let stamp = stamp(source);
+            if since.0 != stamp {
+                *since = (stamp, now);
+            }
+        }
+        let found = Halves::read(&sources, self.location.trust);
+        let repeated = found == self.seen;
+        if repeated && self.judge_at.is_none() && !asked { Reloaded::Unchanged } else { self.judge(found, asked, now) }
+    }
+
+    /// Keeps copies of the files in force. A disk may take its time: whoever waits for the result of a look has it before.
+    pub(super) fn keep(&mut self) {
         if let Some(copies) = &mut self.last_good {
             copies.keep(&self.good);
         }
-        result
     }
 
-    fn judge(&mut self, found: Halves, new: [bool; 2], asked: bool, now: Moment) -> Reloaded {
-        for (since, new) in self.since.iter_mut().zip(new) {
-            if new {
-                *since = now;
-            }
-        }
+    fn judge(&mut self, found: Halves, asked: bool, now: Moment) -> Reloaded {
         self.seen = found.clone();
         self.judge_at = None;
         if found == self.good {
@@ -166,7 +172,7 @@ impl Reloader {
         let halves = [&found.playbooks, &found.settings].into_iter().zip(bad).zip(self.since);
         halves
             .filter(|((half, is_bad), _)| bad == [false; 2] || (*is_bad && !half.is_whole()))
-            .map(|(_, since)| since.after(UNFINISHED))
+            .map(|(_, (_, since))| since.after(UNFINISHED))
             .filter(|at| !at.is_due(now))
             .max()
     }

@@ -62,7 +62,9 @@ impl Looks {
     }
 
     fn look(&mut self) -> Reloaded {
-        self.reloader.look(false, self.now())
+        let result = self.reloader.look(false, self.now());
+        self.reloader.keep();
+        result
     }
 
     fn asked(&mut self) -> Reloaded {
@@ -150,6 +152,22 @@ fn a_save_in_progress_is_not_called_bad() {
     rejected(&looks.asked(), "syntax");
     looks.seconds += 2.0;
     unchanged(&looks.look());
+}
+
+/// Many saves empty the file first, and each look may come just then.
+#[test]
+fn a_file_that_is_saved_again_and_again_is_not_called_empty() {
+    let place = Place::new();
+    let mut looks = place.looks();
+    place.save(PLAYBOOKS, "");
+    for count in 1..10 {
+        let file = fs::File::options().write(true).open(place.path(PLAYBOOKS)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(count)).unwrap();
+        unchanged(&looks.look());
+        looks.seconds += 0.85;
+    }
+    looks.seconds += 0.5;
+    rejected(&looks.look(), "file_empty");
 }
 
 #[test]
