@@ -172,3 +172,62 @@ fn remote(dir: &Path) -> Option<String> {
 fn remote(_: &Path) -> Option<String> {
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use notify::event::{CreateKind, ModifyKind};
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn lost_events_are_a_reason_to_look_and_reading_is_none() {
+        for (kind, expected) in [
+            (EventKind::Other, true),
+            (EventKind::Create(CreateKind::File), true),
+            (EventKind::Modify(ModifyKind::Any), true),
+            (EventKind::Access(AccessKind::Close(AccessMode::Write)), true),
+            (EventKind::Access(AccessKind::Close(AccessMode::Read)), false),
+            (EventKind::Access(AccessKind::Open(AccessMode::Any)), false),
+        ] {
+            assert_eq!(matters(kind), expected, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn everything_on_the_way_is_watched_once() {
+        let temp = tempfile::tempdir().unwrap();
+        let path = |name: &str| temp.path().join(name);
+        for name in ["config", "config/..1", "elsewhere"] {
+            std::fs::create_dir(path(name)).unwrap();
+        }
+        std::fs::write(path("config/..1/books"), "").unwrap();
+        symlink("..1", path("config/..data")).unwrap();
+        symlink("..data/books", path("config").join(PLAYBOOKS)).unwrap();
+        std::fs::write(path("elsewhere/settings"), "").unwrap();
+        symlink(path("elsewhere/settings"), path("config").join(SETTINGS)).unwrap();
+        let found = on_the_way(&path("config"));
+        let inodes: std::collections::HashSet<u64> = found.values().map(|id| id.1).collect();
+        let wanted = ["config", "config/..1", "config/..1/books", "elsewhere", "elsewhere/settings"];
+        let wanted: std::collections::HashSet<u64> = wanted.iter().map(|name| path(name).metadata().unwrap().ino()).collect();
+        assert_eq!((&inodes, found.len()), (&wanted, wanted.len()), "{found:?}");
+        assert!(on_the_way(&path("none")).is_empty());
+    }
+
+    /// The log says why, and events come as soon as they can.
+    #[test]
+    fn a_directory_that_is_not_there_is_looked_for_often() {
+        let temp = tempfile::tempdir().unwrap();
+        let dir = temp.path().join("config");
+        let (poke, events) = crossbeam_channel::bounded(1);
+        let mut watch = Watch::new(Some(&dir), poke, platform);
+        assert_eq!(watch.poll(), POLL_BLIND);
+        std::fs::create_dir(&dir).unwrap();
+        watch.refresh();
+        // Where the temporary directory is on a network file system, looking goes on.
+        if remote(&dir).is_none() {
+            assert_eq!(watch.poll(), POLL);
+        }
+        std::fs::write(dir.join(SETTINGS), "{}").unwrap();
+        assert_eq!(events.recv_timeout(Duration::from_secs(20)), Ok(()));
+    }
+}
