@@ -37,7 +37,7 @@
 //! | history, reports, what waits for room | thread `record` |
 //! | connections of people | threads `control`, `control:peer`; `clerk` and `clerk:stream` wait for the answers |
 //! | which signal came | thread `signals`; it hands them on and reaps orphans of actions |
-//! | the files' last good contents | thread `reload` |
+//! | the files' last good contents, and their copies in the data directory | thread `reload` |
 //! | the configuration in force, what the service manager was told | the [agent], on the main thread; others read the [board](serve::board) |
 //!
 //! # Invariants, as absences

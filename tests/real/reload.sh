@@ -166,27 +166,29 @@ echo "--- no watch is left"
 # In a user namespace of its own the agent may have none, and nobody else loses theirs.
 if unshare -U -r true 2> /dev/null; then
   program=$(realpath "$AUTOHEAL")
-  helper blind <<EOF
+  for limit in instances watches; do
+    helper blind <<EOF
 #!/bin/sh
-exec unshare -U -r sh -c 'echo 0 > /proc/sys/user/max_inotify_instances && exec "\$0" "\$@"' "$program" "\$@"
+exec unshare -U -r sh -c 'echo 0 > /proc/sys/user/max_inotify_$limit && exec "\$0" "\$@"' "$program" "\$@"
 EOF
-  AUTOHEAL=$HELPERS/blind
-  start_agent
-  AUTOHEAL=$program
-  check "the log says that it is looking instead" grep -q "configuration: looking every 750 ms" "$LOG"
-  book looked | playbooks
-  wait_for 3 "a save is found by looking" ids looked
-  check "the log says it once" [ "$(grep -c "configuration: looking every" "$LOG")" = 1 ]
-  stop_agent
+    AUTOHEAL=$HELPERS/blind
+    start_agent
+    AUTOHEAL=$program
+    check "without $limit the log says that it is looking instead" grep -q "configuration: looking every 750 ms" "$LOG"
+    book "no-$limit" | playbooks
+    wait_for 3 "a save is found by looking" ids "no-$limit"
+    check "the log says it once" [ "$(grep -c "configuration: looking every" "$LOG")" = 1 ]
+    stop_agent
+  done
 else
   echo "skip user namespaces are not allowed here"
-  start_agent
-  book looked | playbooks
-  wait_for 3 "a save is seen" ids looked
-  stop_agent
 fi
 
 echo "--- a start on bad files"
+start_agent
+book looked | playbooks
+wait_for 3 "there are good ones before" ids looked
+stop_agent
 : | in_place
 start_agent
 check "it runs the last good ones" ids looked
