@@ -105,3 +105,7 @@ impl Incident {
         self.look(None, Looks::of_playbook(&self.playbook, now))
     }
 }
+
+#[cfg(test)]
+#[path = "resume_tests.rs"]
+mod tests;

@@ -149,6 +149,7 @@ impl History {
         self.dies_in = None;
         self.lives += 1;
         self.disk.flush(self.random.index(self.disk.pending() + 1));
+        self.compare();
         let lost = self.disk.lose();
         self.rules.crashed(&lost);
         let survives = self.random.percent(50);

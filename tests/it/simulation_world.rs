@@ -8,7 +8,7 @@ use autoheal::clock::Moment;
 use autoheal::config::playbook::Playbook;
 use autoheal::detect::Edge;
 use autoheal::detect::detector::Detector;
-use autoheal::heal::healer::{Effect, Fact, Healer, Input};
+use autoheal::heal::healer::{Effect, Healer, Input};
 use autoheal::heal::outcome::{End, Outcome};
 use autoheal::incident::event::{Notice, Prepared};
 use autoheal::incident::evidence::Evidence;
@@ -231,7 +231,7 @@ impl History {
     pub(super) fn perform(&mut self, effects: Vec<Effect>) {
         let mut queue: VecDeque<Effect> = effects.into();
         let mut changed: BTreeMap<String, Box<Incident>> = BTreeMap::new();
-        let (mut facts, mut told): (Vec<Fact>, Vec<(Notice, String)>) = (Vec::new(), Vec::new());
+        let (mut facts, mut told, mut recovered) = (Vec::new(), Vec::<(Notice, String)>::new(), Vec::new());
         while let Some(effect) = queue.pop_front() {
             let now = self.now();
             match effect {
@@ -244,7 +244,7 @@ impl History {
                 // Its end is on the agenda already.
                 Effect::Adopt { .. } => {}
                 Effect::Tell(notice, incident) => told.push((notice, incident.id)),
-                Effect::Recovered(key, _) => self.rules.recovered(&key, now),
+                Effect::Recovered(key, _) => recovered.push(key),
                 Effect::Changed(incident) => drop(changed.insert(incident.id.clone(), incident)),
                 Effect::Save(fact) => {
                     self.rules.fact(&fact);
@@ -257,6 +257,8 @@ impl History {
         for incident in changed.values() {
             self.rules.changed(incident, &told, now);
         }
+        // What failed in this turn did so before its target recovered: after that nothing of the target is left to fail in it.
+        recovered.iter().for_each(|key| self.rules.recovered(key, now));
         self.rules.live(&self.healer, now);
         let write = !facts.is_empty() || !changed.is_empty();
         self.disk.write_down(facts, changed, now);
@@ -344,9 +346,16 @@ impl History {
         }
     }
 
-    /// What was written is what is there.
+    /// Now and then: what was written is what is there.
     pub(super) fn check(&mut self) {
-        if self.disk.pending() > 0 || !self.rules.broken.is_empty() || !self.events.is_multiple_of(8) {
+        if self.events.is_multiple_of(8) {
+            self.compare();
+        }
+    }
+
+    /// If all is written down, another life would begin with the state in which this one is, or ends.
+    pub(super) fn compare(&mut self) {
+        if self.disk.pending() > 0 || !self.rules.broken.is_empty() {
             return;
         }
         let now = self.now();
