@@ -114,7 +114,7 @@ fn let_go(gate: Option<ChildStdin>) {
 fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts actions, from a permit")]
     let mut command = Command::new(&execution.helper);
-    command.args(confine::arguments(permit.run_as())).arg(permit.program()).args(permit.argv().iter().skip(1));
+    command.args(confine::arguments(permit)).arg(permit.program()).args(permit.argv().iter().skip(1));
     command.env_clear().envs(environment(permit.run_as(), &execution.command_path)).envs(execution.facts.iter().cloned());
     command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }

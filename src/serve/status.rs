@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::board::Facts;
 use crate::clock::Moment;
 use crate::config::source::{PLAYBOOKS, SETTINGS};
+use crate::heal::confine::protections;
 use crate::heal::healer::Standing;
 use crate::heal::silence::Silence;
 use crate::incident::DedupKey;
@@ -48,6 +49,7 @@ pub fn of(facts: &Facts, standing: &Standing, samples: &[Sample], recorder: &Rec
         "cooldowns": cooldowns.collect::<Vec<_>>(),
         "silences": standing.silences.iter().map(silence).collect::<Vec<_>>(),
         "queued": standing.queued,
+        "protections": protections::all(),
         "recorder": {"behind": recorder.behind, "dropped": recorder.dropped, "last_error": recorder.last_error},
         "notifications": {"pending": 0, "failed": 0, "channels": []},
     })

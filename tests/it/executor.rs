@@ -51,7 +51,7 @@ impl Stage {
         self.permitted(&permit(&serde_json::json!(format!("exact: {command}")), command), time)
     }
 
-    fn permitted(&self, permit: &Permit, time: Duration) -> Outcome {
+    pub(crate) fn permitted(&self, permit: &Permit, time: Duration) -> Outcome {
         let execution = Execution {
             helper: Path::new(env!("CARGO_BIN_EXE_autoheal")).to_owned(),
             command_path: self.command_path.clone(),

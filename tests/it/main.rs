@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic with its place is what is wanted")]
 
 mod cli;
+#[cfg(target_os = "linux")]
+mod confine;
 mod evidence;
 mod executor;
 mod hostile_text;

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::heal::confine::protections::describe;
 use crate::heal::guard::{Policy, Refusal, Reviewed};
 use crate::record::escape::terminal;
 
@@ -20,6 +21,7 @@ pub(super) fn allowed(reviewed: &Reviewed, out: &mut dyn Write) -> io::Result<()
     if let Some(user) = &reviewed.run_as {
         writeln!(out, "as          {}", terminal(user))?;
     }
+    writeln!(out, "held        {}", terminal(&describe(&reviewed.confinement, reviewed.program.as_deref())))?;
     if reviewed.shell {
         writeln!(out, "note        a shell runs it, because the whole text is an exact rule")?;
     }

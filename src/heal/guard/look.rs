@@ -2,6 +2,7 @@
 //! speaks of them; what may vary in their words is the name of a service, of the same type as in a rule.
 
 use super::answer::{Permit, Refusal, RefusalKind};
+use super::confinement::Confinement;
 use super::program;
 use super::service::Manager;
 use super::slot::Slot;
@@ -62,7 +63,7 @@ impl Policy {
             run_as: None,
             requires_approval: false,
             timeout: None,
-            sandbox: None,
+            confinement: Confinement::NoNewPrivileges("it only looks"),
         })
     }
 }

@@ -6,7 +6,7 @@
 //! 3. `template`, `label`: each placeholder fills a part of one word with a value of its label's type;
 //! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`), the program a
 //!    file that nobody else could change (`program`);
-//! 5. a [`Permit`], which only this module makes, and which the executor consumes.
+//! 5. a [`Permit`], which only this module makes, and which the executor consumes; `confinement` says what holds the program.
 //!
 //! [`Policy::check`] does this for a template when the files are loaded, [`Policy::review`] for the filled command right
 //! before it runs. Native actions and services are asked about as the line that they stand for (`service`).
@@ -14,6 +14,7 @@
 mod advice;
 mod answer;
 mod compile;
+mod confinement;
 mod label;
 mod look;
 mod matching;
@@ -33,6 +34,7 @@ use std::path::PathBuf;
 
 pub use answer::{Permit, Refusal, RefusalKind, Reviewed, RuleProblem};
 pub use compile::RuleLine;
+pub use confinement::Confinement;
 pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;

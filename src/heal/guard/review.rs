@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::answer::{Permit, Refusal, RefusalKind, Reviewed};
 use super::compile::Rule;
+use super::confinement::Confinement;
 use super::matching::{Binding, Miss, matches};
 use super::path::{self, Strictness};
 use super::program::{self, RunAs};
@@ -38,6 +39,7 @@ pub(super) struct Answer {
     unknown_service: Option<String>,
     shell: bool,
     native: bool,
+    confinement: Confinement,
     grant: Grant,
 }
 
@@ -49,6 +51,7 @@ struct Grant {
     requires_approval: bool,
     timeout: Option<Duration>,
     sandbox: Option<bool>,
+    writable: Option<Vec<String>>,
 }
 
 impl<'a> Review<'a> {
@@ -95,7 +98,8 @@ impl<'a> Review<'a> {
         fields.iter().try_for_each(|field| scan(field))?;
         let words: Vec<Word> = fields.iter().map(|field| Word::field(field)).collect();
         let (argv, grant) = self.decide(&self.arguments(&words)?, None, true)?;
-        Ok(Answer { argv, program: None, missing_program: None, unknown_service: None, shell: false, native: true, grant })
+        let confinement = Confinement::Free("the agent does it itself");
+        Ok(Answer { argv, program: None, missing_program: None, unknown_service: None, shell: false, native: true, confinement, grant })
     }
 
     fn service(&self, verb: Verb, service: &str) -> Result<Answer, Refusal> {
@@ -160,7 +164,9 @@ impl<'a> Review<'a> {
         scan(command)?;
         let words = match tokenise(command) {
             Ok(words) => words,
-            Err(fault) => return self.shell(command).unwrap_or_else(|| Err(advice::refusal(command, &fault))),
+            Err(fault) => {
+                return self.shell(command).unwrap_or_else(|| Err(advice::refusal(command, &fault))).map(Answer::of_a_service);
+            }
         };
         if let Some(word) = words.iter().find(|word| word.placeholders().next().is_some()) {
             let reason = "a command of the settings may hold no placeholder";
@@ -168,8 +174,8 @@ impl<'a> Review<'a> {
         }
         let argv: Vec<String> = self.arguments(&words)?.into_iter().map(|argument| argument.text).collect();
         check_argv(&argv).map_err(|reason| Refusal::new(RefusalKind::NoRule, reason))?;
-        let grant = Grant { rule: source.to_owned(), run_as: None, requires_approval: false, timeout: None, sandbox: Some(false) };
-        self.with_program(argv, grant)
+        let grant = Grant { rule: source.to_owned(), run_as: None, requires_approval: false, timeout: None, sandbox: None, writable: None };
+        self.with_program(argv, grant).map(Answer::of_a_service)
     }
 
     fn arguments(&self, words: &[Word]) -> Result<Vec<Argument>, Refusal> {
@@ -249,7 +255,8 @@ impl<'a> Review<'a> {
             grant.run_as = Some(RunAs { name: user.to_owned(), uid: None });
         }
         let program = found.map(|program| program.path);
-        Ok(Answer { argv, program, missing_program, unknown_service: None, shell: false, native: false, grant })
+        let confinement = Confinement::of(&argv[0], program.as_deref(), grant.sandbox, grant.writable.as_deref());
+        Ok(Answer { argv, program, missing_program, unknown_service: None, shell: false, native: false, confinement, grant })
     }
 }
 
@@ -268,6 +275,7 @@ impl Grant {
             requires_approval: rules.iter().any(|rule| rule.requires_approval),
             timeout: rules.iter().filter_map(|rule| rule.timeout).min(),
             sandbox: sandboxes().max(),
+            writable: Confinement::writable(rules),
         })
     }
 }
@@ -321,6 +329,11 @@ fn no_rule(arguments: &[Argument], misses: &[(&Rule, Miss<'_>)]) -> Refusal {
 }
 
 impl Answer {
+    /// For a command of the settings' `services`.
+    fn of_a_service(self) -> Self {
+        Self { confinement: Confinement::Free("a service that it starts would be held as long as it lives"), ..self }
+    }
+
     /// For people: what would run.
     pub(super) fn into_reviewed(self) -> Reviewed {
         Reviewed {
@@ -333,6 +346,7 @@ impl Answer {
             run_as: self.grant.run_as.map(|user| user.name),
             timeout: self.grant.timeout,
             unknown_service: self.unknown_service,
+            confinement: self.confinement,
         }
     }
 
@@ -357,7 +371,7 @@ impl Answer {
             run_as: self.grant.run_as.map(|user| user.name),
             requires_approval: self.grant.requires_approval,
             timeout: self.grant.timeout,
-            sandbox: self.grant.sandbox,
+            confinement: self.confinement,
         })
     }
 }

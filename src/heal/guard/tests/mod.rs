@@ -21,7 +21,7 @@ fn sample() -> Vec<Case> {
     include_str!("../../../../tests/data/guard-sample.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn rule(text: &str) -> AllowedCommand {
+pub(super) fn rule(text: &str) -> AllowedCommand {
     AllowedCommand {
         rule: text.to_owned(),
         source: "test".to_owned(),
@@ -33,7 +33,7 @@ fn rule(text: &str) -> AllowedCommand {
     }
 }
 
-fn settings(rules: Vec<AllowedCommand>) -> Settings {
+pub(super) fn settings(rules: Vec<AllowedCommand>) -> Settings {
     Settings {
         dry_run: false,
         interval: std::time::Duration::from_secs(30),
@@ -47,13 +47,13 @@ fn settings(rules: Vec<AllowedCommand>) -> Settings {
     }
 }
 
-fn policy(rules: &[&str]) -> Policy {
+pub(super) fn policy(rules: &[&str]) -> Policy {
     let (policy, problems) = Policy::compile(&settings(rules.iter().map(|text| rule(text)).collect()));
     assert!(problems.iter().all(|problem| problem.warning), "{problems:?}");
     policy.with_manager(Manager::Systemd)
 }
 
-fn shipped_policy() -> Policy {
+pub(super) fn shipped_policy() -> Policy {
     let (policy, problems) = Policy::compile(&settings(shipped()));
     assert_eq!(problems, [], "the shipped rules are beyond reproach");
     policy.with_manager(Manager::Systemd)
