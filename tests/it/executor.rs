@@ -57,6 +57,7 @@ impl Stage {
             command_path: self.command_path.clone(),
             facts: vec![("AUTOHEAL_PLAYBOOK".to_owned(), "slow".to_owned()), ("AUTOHEAL_LABEL_MOUNT".to_owned(), "/a b".to_owned())],
             timeout: time,
+            unit: None,
         };
         let limit = Limit { deadline: Moment::now().after(time), stop: Arc::clone(&self.stop) };
         run(permit, &execution, &limit, |pid| pid > 1)
