@@ -159,7 +159,7 @@ fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
     let environment = environment(permit.run_as(), &execution.command_path).into_iter().chain(execution.facts.iter().cloned());
     match &execution.unit {
         // The client is root's, and needs no environment.
-        Some(unit) => command.args(confine::arguments(None)).args(unit.words(permit, environment)).env_clear(),
+        Some(unit) => command.args(confine::arguments(None)).args(unit.words(permit, environment)?).env_clear(),
         None => {
             command.args(confine::arguments(permit.run_as())).arg(permit.program()).args(permit.argv().iter().skip(1));
             command.env_clear().envs(environment)

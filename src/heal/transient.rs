@@ -4,6 +4,9 @@
 //! `systemd-run --pipe --wait` is the client and a child of the agent, behind the same gate as every program; the program is a
 //! child of systemd's. At the limit all of the unit's control group is ended, not only the client.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +22,9 @@ use crate::host::systemd::ACTION;
 
 /// Clears the environment: systemd gives a unit more than an action is promised.
 const ENV: &str = "/usr/bin/env";
+/// Where the files with environments lie, and how their names end.
+const RUN: &str = "/run";
+const SUFFIX: &str = ".env";
 /// What the agent needs at most, after the limit, to end a unit. Then systemd ends its main process, for an agent that is gone.
 const BACKSTOP: Duration = Duration::from_secs(15);
 /// How long systemd may take to say how a unit stands, and how often it is asked.
@@ -30,11 +36,8 @@ const FINISHED: &str = "Finished with result: ";
 const TERMINATED: &str = "Main processes terminated with: code=";
 
 /// Programs that leave nothing behind: the agent runs them itself.
-const SHORT_LIVED: &[&str] = &[
-    "cat", "chmod", "chown", "cp", "curl", "date", "df", "du", "echo", "false", "find", "free", "grep", "gunzip", "gzip", "head", "kill",
-    "killall", "ln", "ls", "mkdir", "mv", "pgrep", "pkill", "ps", "redis-cli", "rm", "rmdir", "sleep", "sort", "sync", "tail", "tar",
-    "touch", "true", "truncate", "wget", "xz", "zstd",
-];
+const SHORT_LIVED: &str = "cat chmod chown cp curl date df du echo false find free grep gunzip gzip head kill killall ln ls mkdir mv \
+     pgrep pkill ps redis-cli rm rmdir sleep sort sync tail tar touch true truncate wget xz zstd";
 /// Programs that ask a service manager, which starts the daemon itself.
 const MANAGERS: &[&str] = &["journalctl", "launchctl", "loginctl", "systemctl"];
 
@@ -43,7 +46,15 @@ const MANAGERS: &[&str] = &["journalctl", "launchctl", "loginctl", "systemctl"];
 pub struct Unit {
     name: String,
     client: PathBuf,
+    /// The file with its environment.
+    environment: PathBuf,
     limit: Duration,
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.environment);
+    }
 }
 
 impl Unit {
@@ -55,7 +66,9 @@ impl Unit {
         }
         // Two runs of an incident are told apart by their time.
         let name = format!("{ACTION}{incident}-{}.service", Moment::now().wall.as_millisecond());
-        Some(Self { name, client: client().ok()?, limit })
+        let client = client().ok()?;
+        sweep();
+        Some(Self { environment: Path::new(RUN).join(format!("{name}{SUFFIX}")), name, client, limit })
     }
 
     /// `autoheal-action-7f3kq9zd-1772359200123.service`
@@ -69,23 +82,35 @@ impl Unit {
         Group::of_unit(&self.name)
     }
 
-    /// The client's words. The environment is the whole of what the program gets.
-    pub(crate) fn words(&self, permit: &Permit, environment: impl Iterator<Item = (String, String)>) -> Vec<String> {
+    /// The client's words. The environment is the whole of what the program gets. Its values stand in a file for root alone: in the
+    /// words everybody would see them, and who ends processes by a word of their command lines would end the client.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub(crate) fn words(&self, permit: &Permit, environment: impl Iterator<Item = (String, String)>) -> io::Result<Vec<String>> {
         let mut words: Vec<String> = vec![self.client.to_string_lossy().into_owned()];
         words.extend(["--pipe", "--wait", "--collect", "--no-ask-password", "--slice=system.slice"].map(str::to_owned));
         words.push(format!("--unit={}", self.name));
         words.push(format!("--description=autoheal: {}", permit.argv().join(" ")));
         let limit = format!("RuntimeMaxSec={}ms", (self.limit + BACKSTOP).as_millis());
+        let file = format!("EnvironmentFile={}", self.environment.display());
         let user = permit.run_as().map(|user| format!("User={user}"));
         // What the daemon inherits is what an action of the agent itself gets. Who dies for want of memory takes nobody along.
         let properties = ["Type=exec", "KillMode=process", "WorkingDirectory=/", "UMask=0022", "LimitCORE=0", "LimitNOFILE=1024"];
-        let others = ["OOMPolicy=continue", "TimeoutStopSec=5s", &limit].into_iter().chain(user.as_deref());
+        let others = ["OOMPolicy=continue", "TimeoutStopSec=5s", &limit, &file].into_iter().chain(user.as_deref());
         words.extend(properties.into_iter().chain(others).flat_map(|property| ["-p".to_owned(), property.to_owned()]));
         words.extend(["--", ENV, "-i"].map(str::to_owned));
-        words.extend(environment.map(|(name, value)| literal(&format!("{name}={value}"))));
+        let mut lines = String::new();
+        for (name, value) in environment {
+            lines.push_str(&format!("{name}={}\n", in_quotes(&value)));
+            // systemd fills this in.
+            words.push(format!("{name}=${{{name}}}"));
+        }
         words.push(literal(&permit.program().to_string_lossy()));
         words.extend(permit.argv().iter().skip(1).map(|word| literal(word)));
-        words
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&self.environment)?;
+        file.write_all(lines.as_bytes())?;
+        Ok(words)
     }
 
     /// How the program ended, from what the client says last; that is taken out of the output. `client`: how the client ended.
@@ -163,7 +188,7 @@ fn may_leave_a_daemon(permit: &Permit) -> bool {
     let free = match permit.sandbox() {
         // A unit is not confined, by the agent's rules or its unit's; commands of the settings' `services` never are.
         Some(confined) => !confined,
-        None => permit.shell() || !SHORT_LIVED.contains(&name),
+        None => permit.shell() || !SHORT_LIVED.split(' ').any(|program| program == name),
     };
     runs && free
 }
@@ -186,6 +211,27 @@ fn client() -> Result<PathBuf, String> {
     }
     cgroup::slice().ok_or("the control groups of systemd's units are not to be seen")?;
     Ok(client)
+}
+
+/// Removes the environments of an agent that died. One action runs at a time: what is there is of none.
+fn sweep() {
+    for entry in fs::read_dir(RUN).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(ACTION) && name.ends_with(SUFFIX)) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// A value of an environment file, systemd.exec(5): in double quotes these four are escaped.
+fn in_quotes(value: &str) -> String {
+    let mut text = String::from('"');
+    for character in value.chars() {
+        if matches!(character, '"' | '\\' | '`' | '$') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
+    text + "\""
 }
 
 /// systemd fills `$NAME` and `${NAME}` of a command line, systemd.service(5).

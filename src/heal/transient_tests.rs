@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt;
+
 use super::*;
 use crate::config::parse_settings;
 use crate::config::source::Text;
@@ -13,8 +15,9 @@ fn command(rule: &serde_json::Value, text: &str) -> Permit {
     permit(&serde_json::json!({"allowed_commands": [rule]}), &Request::Command(text))
 }
 
-fn unit(incident: &str) -> Unit {
-    Unit { name: format!("{ACTION}{incident}-1.service"), client: PathBuf::from("/usr/bin/systemd-run"), limit: Duration::from_secs(60) }
+fn unit(directory: &Path) -> Unit {
+    let (client, environment) = (PathBuf::from("/usr/bin/systemd-run"), directory.join("x.env"));
+    Unit { name: format!("{ACTION}x-1.service"), client, environment, limit: Duration::from_secs(60) }
 }
 
 #[track_caller]
@@ -39,38 +42,49 @@ fn what_may_leave_a_daemon_gets_a_unit() {
 
 #[test]
 fn the_program_gets_its_words_and_its_environment_and_no_other() {
-    let permit = command(&serde_json::json!("exact: uname '$HOME' '$${x}'"), "uname '$HOME' '$${x}'");
-    let environment = [("PATH".to_owned(), "/bin".to_owned()), ("AUTOHEAL_LABEL_X".to_owned(), "a $b\n%n".to_owned())];
-    let words = unit("7f3kq9zd").words(&permit, environment.into_iter());
+    let permit = command(&serde_json::json!("exact: uname '$HOME' 'a$$'"), "uname '$HOME' 'a$$'");
+    let value = "a $b \"c\" `d` \\e\n%n";
+    let environment = [("PATH".to_owned(), "/bin".to_owned()), ("AUTOHEAL_LABEL_X".to_owned(), value.to_owned())];
+    let dir = tempfile::tempdir().unwrap();
+    let unit = unit(dir.path());
+    let words = unit.words(&permit, environment.into_iter()).unwrap();
     assert_eq!(words[0], "/usr/bin/systemd-run");
     let dashes = words.iter().position(|word| word == "--").unwrap();
     let program = permit.program().to_str().unwrap();
-    assert_eq!(words[dashes + 1..], ["/usr/bin/env", "-i", "PATH=/bin", "AUTOHEAL_LABEL_X=a $$b\n%n", program, "$$HOME", "$$$${x}"]);
+    let named = ["PATH=${PATH}", "AUTOHEAL_LABEL_X=${AUTOHEAL_LABEL_X}"];
+    assert_eq!(words[dashes + 1..], ["/usr/bin/env", "-i", named[0], named[1], program, "$$HOME", "a$$$$"]);
+    let file = fs::read_to_string(&unit.environment).unwrap();
+    assert_eq!(file, "PATH=\"/bin\"\nAUTOHEAL_LABEL_X=\"a \\$b \\\"c\\\" \\`d\\` \\\\e\n%n\"\n");
+    assert_eq!(fs::metadata(&unit.environment).unwrap().permissions().mode() & 0o777, 0o600);
     let options = words[..dashes].join(" ");
     for option in [
         "--pipe --wait --collect ",
-        "--unit=autoheal-action-7f3kq9zd-1.service",
+        "--unit=autoheal-action-x-1.service",
         "-p Type=exec",
         "-p KillMode=process",
         "-p RuntimeMaxSec=75000ms",
     ] {
         assert!(options.contains(option), "{option} is missing in {options}");
     }
-    assert!(!options.contains("User="));
+    assert!(!options.contains("User=") && !words.join(" ").contains("a $b"));
+    let file = unit.environment.clone();
+    drop(unit);
+    assert!(!file.exists());
 }
 
 #[test]
 fn the_user_of_the_rule_is_the_units() {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).unwrap().unwrap().name;
     let permit = command(&serde_json::json!({"rule": "uname -a", "run_as": user}), "uname -a");
-    let words = unit("x").words(&permit, std::iter::empty());
+    let dir = tempfile::tempdir().unwrap();
+    let words = unit(dir.path()).words(&permit, std::iter::empty()).unwrap();
     assert!(words.contains(&format!("User={user}")), "{words:?}");
 }
 
 #[track_caller]
 fn says(output: &str, client: &End, expected: Result<End, &str>, left: &str) {
     let mut text = output.to_owned();
-    assert_eq!(unit("x").end_of(client, &mut text), expected.map_err(str::to_owned), "{output}");
+    assert_eq!(unit(Path::new("/no/such/directory")).end_of(client, &mut text), expected.map_err(str::to_owned), "{output}");
     assert_eq!(text, left);
 }
 
@@ -78,7 +92,9 @@ fn says(output: &str, client: &End, expected: Result<End, &str>, left: &str) {
 fn the_end_of_the_unit_is_read_from_what_the_client_says() {
     let run = "Running as unit: autoheal-action-x-1.service\n";
     let old = |result: &str, end: &str| {
-        format!("{run}hello\nFinished with result: {result}\nMain processes terminated with: {end}\nService runtime: 6ms\nCPU time consumed: 2ms")
+        format!(
+            "{run}hello\nFinished with result: {result}\nMain processes terminated with: {end}\nService runtime: 6ms\nCPU time consumed: 2ms"
+        )
     };
     says(&old("success", "code=exited/status=0"), &End::Exited(0), Ok(End::Exited(0)), "hello");
     says(&old("exit-code", "code=exited/status=255"), &End::Exited(255), Ok(End::Exited(255)), "hello");

@@ -86,11 +86,13 @@ loaded_units() { inside systemctl list-units --all --no-legend --plain 'autoheal
 units_loaded() { [ "$(loaded_units)" = "$1" ]; }
 # trouble NAME: a log that is too large, for which the action of that name runs.
 trouble() { head -c 1200000 /dev/zero > "$root/var/log/$1.big"; }
-# playbook NAME COMMAND SECONDS: what is done about it.
+# playbook NAME COMMAND SECONDS [LOG]: what is done about it.
 playbook() {
+  local path
+  path=$(jq -n --arg path "/var/log/${4:-$1}.big" '$path')
   cat <<END
   "$1": {
-    "condition": {"metric": "log_file_size_mb", "operator": ">", "threshold": 1, "where": {"path": ["/var/log/$1.big"]}},
+    "condition": {"metric": "log_file_size_mb", "operator": ">", "threshold": 1, "where": {"path": [$path]}},
     "actions": [{"type": "shell", "command": "$2", "timeout_seconds": $3}],
     "verify": {"metric": "log_file_size_mb", "operator": "<", "threshold": 1, "retry_count": 0},
     "cooldown_seconds": 3600
@@ -147,6 +149,13 @@ echo $$ >> "/run/$1.runs"
 sleep "$2"
 rm "/var/log/$1.big"
 EOF
+program clean-odd <<'EOF'
+#!/bin/sh
+rm "$AUTOHEAL_LABEL_PATH"
+EOF
+# A name with everything that systemd or a shell would read as something else.
+# shellcheck disable=SC2016
+odd='odd $x ${HOME} %n "q" `b` '"'s' "'\z'
 program fail-by-signal <<'EOF'
 #!/bin/sh
 kill -SEGV $$
@@ -163,7 +172,7 @@ cat > "$root/etc/autoheal/autoheal.json" <<'EOF'
     ]
   },
   "services": {"daemon": {"restart": "start-daemon"}},
-  "allowed_commands": ["@shipped", "stubborn {int}", "slow {name} {int}", "fail-by-signal", "rm {file:/var/log}"]
+  "allowed_commands": ["@shipped", "stubborn {int}", "slow {name} {int}", "fail-by-signal", "clean-odd", "rm {file:/var/log}"]
 }
 EOF
 {
@@ -173,6 +182,7 @@ EOF
   playbook orphan "slow orphan 8" 30
   playbook clientless "slow clientless 3" 30
   playbook segv fail-by-signal 10
+  playbook odd clean-odd 10 "$odd"
   playbook direct "rm /var/log/direct.big" 10
   cat <<'EOF'
   "process_down": {
@@ -194,6 +204,11 @@ check "it is active" unit_is autoheal active
 check "its STATUS is shown" [ -n "$(property StatusText)" ]
 check "nothing is reported, because nothing is wrong" [ -z "$(find "$root/var/lib/autoheal" -name '*.md')" ]
 check "only root and its group see its state" [ "$(stat -c %a "$root/var/lib/autoheal")" = 750 ]
+mkdir "$root/etc/probe"
+echo '{"watch": {"disks": "auto", "memory": false}}' > "$root/etc/probe/autoheal.json"
+echo '{}' > "$root/etc/probe/autoheal-playbooks.json"
+check "a disk that only the agent's unit may not write to is watched" in_machine \
+  "systemd-run --quiet --pipe --wait --collect -p ProtectSystem=strict autoheal probe --config-dir /etc/probe | grep -q 'mount=/ '"
 check "it says how actions run" in_machine \
   "journalctl -u autoheal -o cat | grep -q 'actions run as transient units .* in control groups of their own'"
 
@@ -212,9 +227,13 @@ check "the report holds the program's words" section_has "$report" "Actions Take
 refuted "and none of the client's" grep -E "Running as unit|Finished with result|Service runtime" "$report"
 names=$(in_machine "sed 's/=.*//' /run/daemon.env | grep -v ^AUTOHEAL_ | LC_ALL=C sort | tr '\n' ' '")
 check "its environment is what every action gets, and nothing else ($names)" [ "$names" = "HOME LANG LOGNAME PATH PWD USER " ]
+check "its values are in no command line and no file" in_machine "! grep -la PROCESS_NAME=daemon /proc/[0-9]*/cmdline && ! ls /run/*.env"
 check "with the facts of the incident" in_machine "grep -qx AUTOHEAL_PLAYBOOK=process_down /run/daemon.env"
 limits=$(in_machine "tr -s '\n\t' '  ' < /run/daemon.limits")
 check "its limits are every action's, and the hardening is not the agent's ($limits)" [ "$limits" = "0022 1024 0 / NoNewPrivs: 0 " ]
+
+trouble "$odd"
+need 30 "facts reach a unit as they are" machine_report odd "✅ resolved"
 
 trouble direct
 need 30 "the agent itself runs what leaves nothing behind" machine_report direct "✅ resolved"
