@@ -97,7 +97,7 @@ impl Unit {
         let user = permit.run_as().map(|user| format!("User={user}"));
         // What the daemon inherits is what an action of the agent itself gets. Who dies for want of memory takes nobody along.
         let properties = ["Type=exec", "KillMode=process", "WorkingDirectory=/", "UMask=0022", "LimitCORE=0", "LimitNOFILE=1024"];
-        let others = ["OOMPolicy=continue", "TimeoutStopSec=5s", &limit, &file].into_iter().chain(user.as_deref());
+        let others = ["IgnoreSIGPIPE=no", "OOMPolicy=continue", "TimeoutStopSec=5s", &limit, &file].into_iter().chain(user.as_deref());
         words.extend(properties.into_iter().chain(others).flat_map(|property| ["-p".to_owned(), property.to_owned()]));
         words.extend(["--", ENV, "-i"].map(str::to_owned));
         let mut lines = String::new();

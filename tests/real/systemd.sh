@@ -78,8 +78,8 @@ machine_reports() { DATA=$root/var/lib/autoheal reports "$@"; }
 # matching WORD: processes in the machine whose command line holds it.
 matching() { inside pgrep -f -- "$1"; }
 nothing_matches() { ! matching "$1"; }
-# hangs MARK: the program itself, not the client that asks for it.
-hangs() { matching "^/usr/bin/python3 .*stubborn $1"; }
+# hangs MARK: the program itself, not the client that asks for it, and its grandchild.
+hangs() { in_machine "test -e /run/stubborn.$1" && matching "^/usr/bin/python3 .*stubborn $1"; }
 # as_unit PID_FILE: the process lives in the unit of an action, not in the agent's.
 as_unit() { in_machine "grep -q system.slice/autoheal-action- /proc/\$(cat $1)/cgroup && ! grep -q autoheal.service /proc/\$(cat $1)/cgroup"; }
 loaded_units() { inside systemctl list-units --all --no-legend --plain 'autoheal-action-*' | wc -l; }
@@ -130,13 +130,14 @@ EOF
 program stubborn <<'EOF'
 #!/usr/bin/python3
 """stubborn MARK: ignores TERM, as does its grandchild, which has a session of its own and no parent."""
-import os, signal, time
+import os, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("hello", flush=True)
 if os.fork() == 0:
     os.setsid()
     if os.fork():
         os._exit(0)
-print("hello", flush=True)
+    open("/run/stubborn." + sys.argv[1], "w")
 while True:
     time.sleep(1)
 EOF
@@ -170,7 +171,7 @@ cat > "$root/etc/autoheal/autoheal.json" <<'EOF'
     ]
   },
   "services": {"daemon": {"restart": "start-daemon"}},
-  "allowed_commands": ["@shipped", "stubborn {int}", "slow {name}", "fail-by-signal", "clean-odd", "rm {file:/var/log}"]
+  "allowed_commands": ["@shipped", "stubborn {int}", "slow {name}", "fail-by-signal", "exact: yes | head -n 1", "clean-odd", "rm {file:/var/log}"]
 }
 EOF
 {
@@ -181,6 +182,7 @@ EOF
   playbook clientless "slow clientless" 90
   playbook segv fail-by-signal 10
   playbook odd clean-odd 10 'odd*'
+  playbook pipe "yes | head -n 1" 10
   playbook direct "rm /var/log/direct.big" 10
   cat <<'EOF'
   "process_down": {
@@ -239,6 +241,10 @@ wait_for 10 "no control group is left of it" in_machine "! ls -d /sys/fs/cgroup/
 trouble segv
 need 30 "an action that died of a signal is escalated" machine_report segv "❌ escalated"
 check "and the report says so" section_has "$(machine_reports segv "❌ escalated")" "Actions Taken" "killed by SIGSEGV"
+
+trouble pipe
+need 30 "a text of the shell runs" machine_report pipe "❌ escalated"
+refuted "and a closed pipe ends its writer in silence" grep -qi "broken pipe" "$(machine_reports pipe "❌ escalated")"
 
 trouble hang
 need 20 "an action that hangs in a unit runs" hangs 7654321
