@@ -13,8 +13,8 @@ use crate::agent::{self, Setup};
 use crate::clock::Moment;
 use crate::config::problem::Level;
 use crate::config::{Config, Origin, Places};
-use crate::record::escape::terminal;
 use crate::heal::confine::protections;
+use crate::record::escape::terminal;
 use crate::record::json::to_the_millisecond;
 use crate::sample::Sample;
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
+use super::exclusions::Root;
 use super::host::{self, Stat};
 use super::process_table::{self, Cursor, Info};
 use super::reason;
@@ -132,7 +133,7 @@ impl Finder {
         Ok(())
     }
 
-    fn look_at(&mut self, pid: u32, roots: &[u32], found: &mut Found) {
+    fn look_at(&mut self, pid: u32, roots: &[Root], found: &mut Found) {
         let stat = match host::stat(pid) {
             Ok(Some(stat)) => stat,
             Ok(None) => {
@@ -259,12 +260,16 @@ fn own_wrappers() -> Vec<u32> {
     wrappers
 }
 
-/// Whether the process belongs to one of these roots: by descent, session or process group.
-fn belongs_to(pid: u32, stat: &Stat, roots: &[u32]) -> bool {
+/// Whether the process belongs to one of these roots: by descent, session or process group, or by its unit.
+fn belongs_to(pid: u32, stat: &Stat, roots: &[Root]) -> bool {
     if roots.is_empty() {
         return false;
     }
-    let among = |id: u32| roots.contains(&id);
+    let among = |id: u32| roots.contains(&Root::Process(id));
+    let units: Vec<String> = if roots.iter().any(|root| matches!(root, Root::Unit(_))) { host::units(pid) } else { Vec::new() };
+    if units.into_iter().any(|unit| roots.contains(&Root::Unit(unit))) {
+        return true;
+    }
     if among(pid) || among(stat.session) || among(stat.group) {
         return true;
     }

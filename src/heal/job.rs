@@ -13,6 +13,7 @@ use super::executor::{self, Execution};
 use super::guard::{Permit, RefusalKind, Request};
 use super::healer::Healer;
 use super::outcome::{End, Limit, Outcome};
+use super::transient::Unit;
 use crate::clock::Moment;
 use crate::collect::{Exclusions, Units, process};
 use crate::config::Config;
@@ -175,8 +176,10 @@ pub(crate) fn start(job: Job, incident: &Incident, config: &Arc<Config>, surroun
     let (done, starts, failed_id) = (surroundings.done.clone(), surroundings.starts.clone(), id.clone());
     let started = threads::try_spawn("heal:action", move || {
         let own_id = id.clone();
-        let gate = Gate::new(&own_id, &surroundings, job.timeout);
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, facts, &config, &surroundings, &gate)));
+        let unit = job.permit.as_ref().and_then(|permit| Unit::for_run(permit, &own_id, job.timeout));
+        let gate = Gate::new(&own_id, &surroundings, job.timeout, unit.as_ref());
+        let run = || run(&job, facts, &config, &surroundings, (&gate, unit));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         // What could not even be started has its intent on record too: then its outcome has a place.
         let passed = gate.pass(None);
         let broken = |_| Outcome::native(Err("autoheal failed inside; see its log".to_owned()), Duration::ZERO);
@@ -199,12 +202,14 @@ struct Gate<'a> {
     id: &'a str,
     starts: &'a Sender<Start>,
     timeout: Duration,
+    unit: Option<String>,
     passed: Cell<Option<bool>>,
 }
 
 impl<'a> Gate<'a> {
-    fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration) -> Self {
-        Self { id, starts: &surroundings.starts, timeout, passed: Cell::new(None) }
+    fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration, unit: Option<&Unit>) -> Self {
+        let unit = unit.map(|unit| unit.name().to_owned());
+        Self { id, starts: &surroundings.starts, timeout, unit, passed: Cell::new(None) }
     }
 
     /// Whether the action may start.
@@ -215,7 +220,7 @@ impl<'a> Gate<'a> {
         let (go, gone) = bounded(1);
         let process = pid.and_then(|pid| {
             let started = signal_process::started(u32::try_from(pid).ok()?)?;
-            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout })
+            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout, unit: self.unit.clone() })
         });
         let passed = self.starts.send(Start { id: self.id.to_owned(), process, go }).is_ok() && gone.recv().is_ok();
         self.passed.set(Some(passed));
@@ -234,7 +239,13 @@ fn facts(values: &Values) -> Vec<(String, String)> {
     values.iter().filter_map(named).collect()
 }
 
-fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &Surroundings, gate: &Gate<'_>) -> Outcome {
+fn run(
+    job: &Job,
+    facts: Vec<(String, String)>,
+    config: &Config,
+    surroundings: &Surroundings,
+    (gate, unit): (&Gate<'_>, Option<Unit>),
+) -> Outcome {
     let program = matches!(job.kind, ActionKind::Shell { .. } | ActionKind::Service { .. });
     if !program && !gate.pass(None) {
         return Outcome { end: End::Stopped, ..Outcome::native(Ok(String::new()), Duration::ZERO) };
@@ -255,7 +266,8 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
     match (&job.kind, &job.permit) {
         (ActionKind::Shell { .. } | ActionKind::Service { .. }, Some(permit)) => {
             let (helper, command_path) = (surroundings.helper.clone(), config.settings.command_path.clone());
-            let execution = Execution { helper, command_path, facts, timeout: job.timeout };
+            let _unit = unit.as_ref().map(|unit| surroundings.exclusions.exclude_unit(unit.name()));
+            let execution = Execution { helper, command_path, facts, timeout: job.timeout, unit };
             let mut excluded = None;
             executor::run(permit, &execution, &limit, |pid| {
                 excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid));

@@ -18,4 +18,6 @@ pub mod executor;
 pub mod evidence;
 pub mod confine;
 mod output;
+pub mod transient;
+mod cgroup;
 pub mod tree;

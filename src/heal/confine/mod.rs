@@ -11,7 +11,6 @@ mod loader;
 pub mod protections;
 
 use std::io::Read;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -75,6 +74,11 @@ pub(crate) fn arguments(permit: &Permit) -> Vec<&str> {
     arguments
 }
 
+/// The arguments of the helper for the agent's own client of systemd, which confines the program itself.
+pub(crate) fn gate_only() -> [&'static str; 2] {
+    [COMMAND, "--"]
+}
+
 impl<'a> Options<'a> {
     fn parse(words: &'a [String]) -> Result<Self, String> {
         let mut options = Self::default();
@@ -107,7 +111,7 @@ pub fn run(arguments: &[String]) -> u8 {
     let mut command = Command::new(path);
     command.args(rest);
     match Options::parse(options).and_then(|options| confine(&options, path, &mut command)) {
-        Ok(()) => fail(path, &command.exec().to_string()),
+        Ok(()) => fail(path, &become_program(program, &mut command)),
         Err(reason) => fail(path, &reason),
     }
 }
@@ -199,6 +203,7 @@ fn take_identity(user: &User, _command: &mut Command) -> Result<(), String> {
 /// Here the user's supplementary groups cannot be had safely; when it sets the user, the standard library drops the agent's.
 #[cfg(target_os = "macos")]
 fn take_identity(user: &User, command: &mut Command) -> Result<(), String> {
+    use std::os::unix::process::CommandExt;
     command.gid(user.gid.as_raw()).uid(user.uid.as_raw());
     Ok(())
 }
@@ -243,6 +248,27 @@ fn close_inherited() {
         // The one of the directory itself is closed already.
         let _ = nix::unistd::close(number);
     }
+}
+
+/// Becomes the program; gives the reason why not. Not by the standard library's `exec`: where the kernel knows no way to start a
+/// file, that of the C library below it has a shell read it.
+#[cfg(not(target_os = "macos"))]
+fn become_program(program: &[String], _command: &mut Command) -> String {
+    use std::ffi::CString;
+    let words: Result<Vec<CString>, _> = program.iter().map(|word| CString::new(word.as_str())).collect();
+    let Ok(words) = words else { return "a word holds a NUL".to_owned() };
+    crate::host::raw::default_sigpipe();
+    match nix::unistd::execv(&words[0], &words) {
+        Ok(never) => match never {},
+        Err(error) => std::io::Error::from(error).to_string(),
+    }
+}
+
+/// Here only the standard library can drop the agent's groups, right before its `exec`.
+#[cfg(target_os = "macos")]
+fn become_program(_program: &[String], command: &mut Command) -> String {
+    use std::os::unix::process::CommandExt;
+    command.exec().to_string()
 }
 
 fn fail(program: &str, reason: &str) -> u8 {

@@ -1,12 +1,14 @@
 //! Which protections of actions this host has, and what that comes to for one program. What is missing is said wherever people
 //! look: by `status`, by `allow test`, and in the log when the agent starts.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::OnceLock;
 
 use serde::Serialize;
 
 use crate::heal::guard::Confinement;
+use crate::heal::transient;
 
 /// How much of a protection there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -21,40 +23,41 @@ pub enum State {
 }
 
 /// One protection; an element of `protections` in the JSON of `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Protection {
     /// A word that stays the same.
     pub name: &'static str,
     /// How much of it there is here.
     pub state: State,
     /// For people: what it does, or what is missing and why.
-    pub detail: &'static str,
+    pub detail: Cow<'static, str>,
 }
 
 /// Every protection that not all platforms have.
 #[must_use]
 pub fn all() -> Vec<Protection> {
-    let linux_has = |name, detail, without| match cfg!(target_os = "linux") {
+    let linux_has = |name, detail: Cow<'static, str>, without: &'static str| match cfg!(target_os = "linux") {
         true => Protection { name, state: State::InForce, detail },
-        false => Protection { name, state: State::Missing, detail: without },
+        false => Protection { name, state: State::Missing, detail: without.into() },
     };
+    let ends = "at the deadline everything ends that an action started, also what left its session";
     let groups = match cfg!(target_os = "macos") {
         false => (State::InForce, "a program that runs as another user has that user's groups and no others"),
         true => (State::Partial, "a program that runs as another user has that user's main group only"),
     };
     vec![
-        *landlock(),
+        landlock().clone(),
         linux_has(
             "no_new_privileges",
-            "no action gains rights by set-user-ID programs, but for those that start services",
+            "no action gains rights by set-user-ID programs, but for those that start services".into(),
             "this platform has nothing like it: set-user-ID programs work in actions",
         ),
         linux_has(
             "orphans",
-            "at the deadline everything ends that an action started, also what left its session",
+            format!("{ends}; actions run as {}", transient::supervision()).into(),
             "this platform cannot follow orphans: what left its process group outlives the deadline",
         ),
-        Protection { name: "groups", state: groups.0, detail: groups.1 },
+        Protection { name: "groups", state: groups.0, detail: groups.1.into() },
     ]
 }
 
@@ -63,7 +66,7 @@ pub(crate) fn landlock() -> &'static Protection {
     static FOUND: OnceLock<Protection> = OnceLock::new();
     FOUND.get_or_init(|| {
         let (state, detail) = ask_the_kernel();
-        Protection { name: "landlock", state, detail }
+        Protection { name: "landlock", state, detail: detail.into() }
     })
 }
 

@@ -14,13 +14,13 @@ use autoheal::heal::confine::protections::{self, State};
 use autoheal::heal::guard::{Permit, Policy, Request, Values};
 use autoheal::heal::outcome::End;
 
-use crate::executor::{Stage, permit};
+use crate::executor::{Stage, permit, turn};
 
 const LONG: Duration = Duration::from_secs(60);
 
 /// What the kernel can: everything that the tests ask for, or less with a reason.
 fn landlock() -> State {
-    let found = protections::all()[0];
+    let found = protections::all().remove(0);
     assert_eq!(found.name, "landlock");
     assert!(!found.detail.is_empty());
     found.state
@@ -54,6 +54,7 @@ impl Place {
     /// Runs the words, in which IN and OUT are the directories, through the helper; only IN may be written.
     #[expect(clippy::disallowed_methods, reason = "the test is about the helper alone")]
     fn run(&self, words: &str) -> Output {
+        let _turn = turn();
         let (inside, outside) = (self.path("in"), self.path("out"));
         let words = words.split(' ').map(|word| word.replace("IN", inside.to_str().unwrap()).replace("OUT", outside.to_str().unwrap()));
         let mut words: Vec<String> = words.collect();
@@ -208,4 +209,16 @@ fn a_permit_brings_its_rules_roots_along() {
     assert!(worked(run("exact: tee OUT/y", Some("off"), "tee OUT/y")) && place.has("out/y"));
     assert_eq!(worked(run("exact: sh -c 'echo x > OUT/z'", Some("on"), "sh -c 'echo x > OUT/z'")), !held);
     assert_eq!(place.has("out/z"), !held);
+}
+
+#[test]
+fn no_shell_reads_what_the_kernel_cannot_start() {
+    let place = Place::new();
+    let file = place.path("in/no-format");
+    fs::write(&file, format!("echo ran > {}\n", place.path("in/ran").display())).unwrap();
+    fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = place.run(file.to_str().unwrap());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(125) && said.contains("Exec format error"), "{output:?}");
+    assert!(!place.has("in/ran"));
 }
