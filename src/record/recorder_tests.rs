@@ -192,7 +192,7 @@ fn samples_are_written_once_a_minute_and_old_things_once_a_day() {
         let connection = rusqlite::Connection::open(data(rig.root.path()).join("history.db")).unwrap();
         connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0)).unwrap()
     };
-    rig.recorder.take(Message::Samples(vec![sample(rig.now)]), rig.now);
+    rig.recorder.take(Message::Samples(vec![sample(rig.now)].into()), rig.now);
     rig.turn(59);
     assert_eq!(rows(&rig), 0);
     rig.turn(60);
