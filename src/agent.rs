@@ -182,7 +182,8 @@ impl Agent {
             recorder: recorder.state(),
         };
         let control = clerk::listen(clerk, &data_dir, &stop);
-        let recorder = recorder::start(recorder, records);
+        let again = commands_out.clone();
+        let recorder = recorder::start(recorder, records, move || drop(again.send(Command::WriteDown)));
         let _ = record.send(Message::Settings(Keep::from(&config.settings.history)));
         let healer = worker::start(Wiring {
             healer: Healer::new(
