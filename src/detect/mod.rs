@@ -20,6 +20,10 @@ use crate::threads::{self, Worker};
 use detector::Detector;
 pub use detector::Edge;
 
+/// While so many messages wait for the recorder, it gets no samples: a batch can be a pass over thousands of targets, and the next one
+/// says much the same.
+const BEHIND: usize = 64;
+
 /// What the detector is told.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -71,7 +75,7 @@ fn run(wiring: &Wiring) {
                 Ok(batch) => {
                     let edges = detector.batch(&batch, Moment::now());
                     let samples = Arc::new(batch.samples);
-                    if let Some(record) = &wiring.record {
+                    if let Some(record) = wiring.record.as_ref().filter(|record| record.len() < BEHIND) {
                         let _ = record.send(Message::Samples(Arc::clone(&samples)));
                     }
                     if let Some(seen) = &wiring.seen {
