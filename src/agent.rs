@@ -38,8 +38,8 @@ use crate::serve::board::{Board, Facts};
 use crate::serve::clerk::{self, Clerk};
 use crate::threads::Worker;
 
-/// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
-const SAMPLES: usize = 8;
+/// Batches of samples on their way to the detector; beyond that they coalesce. One can be a pass over ten thousand files.
+const SAMPLES: usize = 1;
 /// What is measured for the first time may take this long before the first table is shown without it.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
@@ -108,7 +108,7 @@ struct Wires {
     reload: Sender<Now>,
     reloads: Receiver<Reloaded>,
     changes: Receiver<Change>,
-    seen: Receiver<Vec<Sample>>,
+    seen: Receiver<Arc<Vec<Sample>>>,
     requests: Receiver<Request>,
     /// Dropped when nobody has anything more to write down.
     record: Option<Sender<Message>>,
@@ -181,7 +181,8 @@ impl Agent {
             recorder: recorder.state(),
         };
         let control = clerk::listen(clerk, &data_dir, &stop);
-        let recorder = recorder::start(recorder, records);
+        let again = commands_out.clone();
+        let recorder = recorder::start(recorder, records, move || drop(again.send(Command::WriteDown)));
         let _ = record.send(Message::Settings(Keep::from(&config.settings.history)));
         let healer = worker::start(Wiring {
             healer: Healer::new(
@@ -248,7 +249,7 @@ impl Agent {
                     Err(_) => break Some("heal"),
                 },
                 recv(self.wires.seen) -> batch => match batch {
-                    Ok(batch) => if self.state.saw(batch) { quiet = after(QUIET) },
+                    Ok(batch) => if self.state.saw(&batch) { quiet = after(QUIET) },
                     Err(_) => self.wires.seen = never(),
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
@@ -362,20 +363,20 @@ impl State {
 
     /// Keeps the latest of the first samples. Whether one of them is of something new: a short interval brings the known ones
     /// again and again, and that is no reason to wait on.
-    fn saw(&mut self, batch: Vec<Sample>) -> bool {
+    fn saw(&mut self, batch: &[Sample]) -> bool {
         let known = self.first_places.len();
         for sample in batch {
             match self.first_places.entry((sample.metric, sample.target.identity.clone())) {
                 Entry::Occupied(place) => {
                     if let Some(first) = self.first.get_mut(*place.get()) {
-                        *first = sample;
+                        first.clone_from(sample);
                     }
                 }
                 Entry::Vacant(place) => {
                     place.insert(self.first.len());
                     // Nobody reads a table of thousands, and it is not kept for nothing.
                     if self.first.len() < FIRST_SAMPLES {
-                        self.first.push(sample);
+                        self.first.push(sample.clone());
                     }
                 }
             }

@@ -46,7 +46,7 @@
 //! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
 //!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector, rule}`,
 //!   `incident`, `heal::{healer, track, budget, silence, outcome}`, `notification::throttle`,
-//!   `record::{report, notice, stats, escape, json}`.
+//!   `record::{report, retold, notice, stats, escape, json}`.
 //! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.
 //! - No shell is ever started, but for a text that an `exact:` rule allows as a whole.
 //! - Nothing runs whose intent is not written down first, unless there is no room or the disk takes over 2 s; nothing without an

@@ -7,7 +7,7 @@ use autoheal::heal::confine;
 use autoheal::host::raw;
 
 fn main() -> ExitCode {
-    raw::one_arena();
+    raw::set_up_allocator();
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let code = match arguments.get(1) {
         Some(word) if word == confine::COMMAND => confine::run(&arguments[2..]),

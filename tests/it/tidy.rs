@@ -34,6 +34,7 @@ const CORE: &[&str] = &[
     "src/record/json.rs",
     "src/record/notice.rs",
     "src/record/report.rs",
+    "src/record/retold.rs",
 ];
 
 /// Beside each other, these are the only modules that the core may name.
