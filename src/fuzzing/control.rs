@@ -21,7 +21,7 @@ pub fn control(data: &[u8]) {
     }
     let data = &data[..sent];
     drop(theirs);
-    let deadline = Moment::now().after(Duration::from_secs(10));
+    let deadline = Moment::now().after(Duration::from_secs(60));
     let mut lines = Lines::new(&ours);
     let mut at = 0;
     loop {
