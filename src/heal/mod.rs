@@ -18,4 +18,5 @@ pub mod executor;
 pub mod evidence;
 pub mod confine;
 mod output;
+mod places;
 pub mod tree;

@@ -16,10 +16,10 @@ use flate2::write::GzEncoder;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::places::{file_type, look, open_directory, open_parent, same_file};
 use super::{archive_names, ended_early, mebibytes};
 use crate::clock::Moment;
 use crate::heal::outcome::Limit;
+use crate::heal::places::{file_type, look, open_directory, open_parent, same_file};
 
 /// How much is read at once; between two reads the limit is looked at.
 const BLOCK: usize = 128 * 1024;
