@@ -290,7 +290,7 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
             native(archive_log::run(Path::new(word(1)), to, *keep, begin, &limit))
         }
         (ActionKind::SignalProcess { then_kill_after, .. }, Some(_)) => {
-            native(processes(&config.settings, word(1)).and_then(|found| signal_process::run(&found, word(2), *then_kill_after, &limit)))
+            native(signal_process::run(|| processes(&config.settings, word(1)), word(2), *then_kill_after, &limit))
         }
         (ActionKind::TopProcesses { by, count }, _) => native(top_processes::table(*by, *count, &limit)),
         (ActionKind::Notify { message }, _) => {
@@ -313,15 +313,15 @@ fn still_permitted(job: &Job, config: &Config) -> Result<(), String> {
     }
 }
 
-/// The live processes of a watch entry, with their start times.
-fn processes(settings: &Settings, name: &str) -> Result<Vec<(u32, u64)>, String> {
+/// The live processes of a watch entry.
+fn processes(settings: &Settings, name: &str) -> Result<Vec<u32>, String> {
     let entry = settings.watch.processes.iter().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| format!("no process is watched under the name {name}"))?;
     let found = process::matches(entry)?;
     if let ProcessMatch::Pidfile(path) = &entry.matcher {
         meant_by_its_owner(path, &found)?;
     }
-    Ok(found.iter().filter_map(|found| Some((found.pid, signal_process::started(found.pid)?))).collect())
+    Ok(found.iter().map(|found| found.pid).collect())
 }
 
 /// A signal of root goes only to a process that whoever can write the pid file could signal himself: else a service's user could
