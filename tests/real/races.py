@@ -2,8 +2,8 @@
 
 swap DIRECTORY LINK: exchanges the two names as fast as it can (renameat2(2), RENAME_EXCHANGE), and puts old files into whatever
     bears the first name. Prints the number of exchanges.
-hostile COUNT NAME: so many processes that take the name and another one in turn: 100,000 changes a second, one in a millisecond
-    for each of 100. Prints how many were signalled.
+hostile COUNT NAME: so many processes that take the name and another one in turn, the first ten each millisecond, the others each
+    tenth of a second, which two processors can bear. Prints how many were signalled.
 reuse NAME: in a PID name space of its own, a process of that name and another one have the same number in turn. Prints how often
     the number changed hands, and how often the other one was signalled.
 """
@@ -51,7 +51,7 @@ def swap(directory, link):
 
 
 def hostile(count, name):
-    pids, pause = [], int(count) / 100_000
+    pids = []
     wait, go = os.pipe()
     for number in range(int(count)):
         pid = os.fork()
@@ -60,6 +60,7 @@ def hostile(count, name):
             os.nice(19)
             os.close(go)
             os.read(wait, 1)
+            pause = 0.001 if number < 10 else 0.1
             while True:
                 call_me(name)
                 time.sleep(pause)
@@ -92,8 +93,9 @@ def reuse(name):
             call_me(name)
             os.write(theirs, b".")
             signal.pause()
-        os.read(mine, 1)
-        os.close(mine), os.close(theirs)
+        os.close(theirs)
+        os.read(mine, 1)  # Ends also if the child was signalled at once.
+        os.close(mine)
         return pid
 
     def ended(pid):
