@@ -20,4 +20,5 @@ pub mod confine;
 mod output;
 pub mod transient;
 mod cgroup;
+mod places;
 pub mod tree;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::confinement::Confinement;
+use super::program::Identity;
 
 /// A rule that cannot be understood, or a remark about one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub struct Reviewed {
 /// Nobody else can, because its fields are private:
 /// ```compile_fail
 /// let permit = autoheal::heal::guard::Permit {
-///     argv: vec![], program: "/bin/sh".into(), rule: String::new(), shell: false, native: false,
+///     argv: vec![], program: "/bin/sh".into(), identity: None, rule: String::new(), shell: false, native: false,
 ///     run_as: None, requires_approval: false, timeout: None, confinement: Confinement::Free(""),
 /// };
 /// ```
@@ -63,6 +64,8 @@ pub struct Reviewed {
 pub struct Permit {
     pub(super) argv: Vec<String>,
     pub(super) program: PathBuf,
+    /// Which file the program was: a permit that is made again after the program was replaced is not equal.
+    pub(super) identity: Option<Identity>,
     pub(super) rule: String,
     pub(super) shell: bool,
     pub(super) native: bool,

@@ -52,11 +52,12 @@ impl Policy {
         }
         let mut argv: Vec<String> = look.words().into_iter().map(str::to_owned).collect();
         let missing = || Refusal::new(RefusalKind::MissingProgram, format!("program not found: {}", quoted(&argv[0])));
-        let program = program::resolve(&SYSTEM.map(Into::into), &argv[0], None)?.ok_or_else(missing)?.path;
-        argv[0] = program.to_string_lossy().into_owned();
+        let found = program::resolve(&SYSTEM.map(Into::into), &argv[0], None)?.ok_or_else(missing)?;
+        argv[0] = found.path.to_string_lossy().into_owned();
         Ok(Permit {
             argv,
-            program,
+            program: found.path,
+            identity: Some(found.identity),
             rule: "a fixed look".to_owned(),
             shell: false,
             native: false,

@@ -4,8 +4,8 @@
 //! 1. `text`: limits, and no character that reads as another;
 //! 2. `token`: words, without any operator of a shell (`advice` says what to write instead);
 //! 3. `template`, `label`: each placeholder fills a part of one word with a value of its label's type;
-//! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`), the program a
-//!    file that nobody else could change (`program`);
+//! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`) that others could put
+//!    there (`swap`), the program a file that nobody else could change (`program`);
 //! 5. a [`Permit`], which only this module makes, and which the executor consumes; `confinement` says what holds the program.
 //!
 //! [`Policy::check`] does this for a template when the files are loaded, [`Policy::review`] for the filled command right
@@ -26,6 +26,7 @@ mod service;
 mod shipped;
 mod slot;
 mod special;
+mod swap;
 mod template;
 mod text;
 mod token;

@@ -7,11 +7,12 @@ use super::answer::{Permit, Refusal, RefusalKind, Reviewed};
 use super::compile::Rule;
 use super::confinement::Confinement;
 use super::matching::{Binding, Miss, matches};
-use super::path::{self, Strictness};
-use super::program::{self, RunAs};
+use super::path::{self, Visit};
+use super::program::{self, Identity, RunAs};
 use super::rule::Form;
 use super::service::{Line, Manager, systemd_knows};
 use super::special::{base_name, check_argv};
+use super::swap::Follower;
 use super::template::{Argument, Piece, Word, fill_name, parse, show};
 use super::text::{MAX_WORDS, scan};
 use super::token::tokenise;
@@ -35,6 +36,7 @@ pub(super) struct Review<'a> {
 pub(super) struct Answer {
     argv: Vec<String>,
     program: Option<PathBuf>,
+    identity: Option<Identity>,
     pub(super) missing_program: Option<String>,
     unknown_service: Option<String>,
     shell: bool,
@@ -99,7 +101,8 @@ impl<'a> Review<'a> {
         let words: Vec<Word> = fields.iter().map(|field| Word::field(field)).collect();
         let (argv, grant) = self.decide(&self.arguments(&words)?, None, true)?;
         let confinement = Confinement::Free("the agent does it itself");
-        Ok(Answer { argv, program: None, missing_program: None, unknown_service: None, shell: false, native: true, confinement, grant })
+        let (missing_program, unknown_service) = (None, None);
+        Ok(Answer { argv, program: None, identity: None, missing_program, unknown_service, shell: false, native: true, confinement, grant })
     }
 
     fn service(&self, verb: Verb, service: &str) -> Result<Answer, Refusal> {
@@ -197,7 +200,7 @@ impl<'a> Review<'a> {
                 Form::Exact(_) => continue,
                 Form::Words(items) => self.match_words(rule, items, arguments),
             };
-            match result.map(|bindings| self.paths(arguments, &bindings)) {
+            match result.map(|bindings| self.paths(rule, arguments, &bindings)) {
                 Ok(Ok(words)) => {
                     matching.push(rule);
                     argv.get_or_insert(words);
@@ -234,13 +237,18 @@ impl<'a> Review<'a> {
     }
 
     /// The argv with real paths, if they go through no link and the program's own conditions hold.
-    fn paths(&self, arguments: &[Argument], bindings: &[Binding<'_>]) -> Result<Vec<String>, Refusal> {
-        let strictness = if self.run { Strictness::BeforeRun } else { Strictness::AtLoad };
+    fn paths(&self, rule: &Rule, arguments: &[Argument], bindings: &[Binding<'_>]) -> Result<Vec<String>, Refusal> {
         let mut argv: Vec<String> = arguments.iter().map(|argument| argument.text.clone()).collect();
+        let uid = rule.run_as.as_ref().and_then(|user| user.uid).unwrap_or_else(|| nix::unistd::geteuid().as_raw());
         for binding in bindings.iter().rev() {
             let Some((roots, directory)) = binding.slot.roots() else { continue };
             let argument = &arguments[binding.argument];
-            let real = path::resolve(roots, &argument.text[binding.range.clone()], directory, strictness)
+            let visit = match (self.run, rule.native) {
+                (false, _) => Visit::None,
+                (true, true) => Visit::Native,
+                (true, false) => Visit::Program(Follower::new(uid, &argv, binding.argument)),
+            };
+            let real = path::resolve(roots, &argument.text[binding.range.clone()], directory, visit)
                 .map_err(|reason| Refusal::new(RefusalKind::Path, crate::record::escape::terminal(&reason)).at(argument.span.clone()))?;
             argv[binding.argument].replace_range(binding.range.clone(), &real);
         }
@@ -254,9 +262,9 @@ impl<'a> Review<'a> {
         if let Some(user) = found.as_ref().and_then(|program| program.run_as.as_deref()) {
             grant.run_as = Some(RunAs { name: user.to_owned(), uid: None });
         }
-        let program = found.map(|program| program.path);
+        let (program, identity) = found.map(|program| (program.path, program.identity)).unzip();
         let confinement = Confinement::of(&argv[0], program.as_deref(), grant.sandbox, grant.writable.as_deref());
-        Ok(Answer { argv, program, missing_program, unknown_service: None, shell: false, native: false, confinement, grant })
+        Ok(Answer { argv, program, identity, missing_program, unknown_service: None, shell: false, native: false, confinement, grant })
     }
 }
 
@@ -365,6 +373,7 @@ impl Answer {
         Ok(Permit {
             argv: self.argv,
             program: self.program.unwrap_or_default(),
+            identity: self.identity,
             rule: self.grant.rule,
             shell: self.shell,
             native: self.native,
