@@ -25,6 +25,7 @@ mod service;
 mod shipped;
 mod slot;
 mod special;
+mod suggest;
 mod template;
 mod text;
 mod token;
@@ -37,6 +38,7 @@ pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
+pub use suggest::Suggestion;
 
 use crate::config::playbook::{ActionKind, Verb};
 use crate::config::settings::Settings;
