@@ -4,6 +4,7 @@
 mod cli;
 mod evidence;
 mod executor;
+mod guard_table;
 mod lab;
 mod simulation;
 mod tidy;
