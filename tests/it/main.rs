@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic with its place is what is wanted")]
 
 mod cli;
+mod guard_table;
 #[cfg(target_os = "linux")]
 mod hostile_text;
 mod lab;

@@ -40,6 +40,14 @@ pub(super) fn allowed(reviewed: &Reviewed, out: &mut dyn Write) -> io::Result<()
     Ok(())
 }
 
+/// That a template was asked about, whose values are looked at when it runs.
+pub(super) fn open_placeholders(command: &str, out: &mut dyn Write) -> io::Result<()> {
+    for (_, name) in crate::placeholder::find(command) {
+        writeln!(out, "note        {{{name}}} is filled and looked at before it runs; --label {name}=VALUE tries a value")?;
+    }
+    Ok(())
+}
+
 /// The reason, a caret under the first word that fails, the nearest rule, and what to write instead.
 pub(super) fn refused(command: &str, refusal: &Refusal, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "refused: {}", terminal(&refusal.reason))?;

@@ -26,6 +26,7 @@ mod service;
 mod shipped;
 mod slot;
 mod special;
+mod suggest;
 mod swap;
 mod template;
 mod text;
@@ -40,6 +41,7 @@ pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
+pub use suggest::Suggestion;
 
 use crate::config::playbook::{ActionKind, Verb};
 use crate::config::settings::Settings;

@@ -91,8 +91,9 @@ pub(super) fn is_below(roots: &[Root], path: &str, directory: bool) -> bool {
         && roots.iter().any(|root| root.rest(if root_itself { "" } else { body }).is_some())
 }
 
+/// A blank at the edge of a component is two words that were meant to be taken for one path.
 fn has_clean_components(path: &str) -> bool {
-    path[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
+    path[1..].split('/').all(|part| !matches!(part, "" | "." | "..") && part.trim_matches(' ') == part)
 }
 
 /// Who goes there, and how much of the path must exist for that.
@@ -199,6 +200,9 @@ mod tests {
             "/tmp/é",
             "/tmp/a;b",
             "/tmp/~",
+            "/tmp/a /etc/b",
+            "/tmp/ a",
+            "/tmp/a ",
             "/etc/tmp",
         ] {
             check(path, true, false);

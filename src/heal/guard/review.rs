@@ -296,7 +296,8 @@ fn no_rule(arguments: &[Argument], misses: &[(&Rule, Miss<'_>)]) -> Refusal {
         let reason = if program.text.contains('=') {
             format!("{} is an assignment, not a program: a command runs in an environment of its own", quoted(&program.text))
         } else {
-            format!("no rule allows the program {}", quoted(&program.text))
+            let instead = advice::instead_of(base_name(&program.text)).map_or_else(String::new, |advice| format!(": {advice}"));
+            format!("no rule allows the program {}{instead}", quoted(&program.text))
         };
         let refusal = Refusal::new(RefusalKind::NoRule, reason).at(program.span.clone());
         let distance = |rule: &Rule| strsim::osa_distance(rule.form.program().unwrap_or_default(), base_name(&program.text));
