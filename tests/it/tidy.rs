@@ -115,7 +115,8 @@ fn the_core_names_only_the_core() {
     for path in CORE.iter().flat_map(|place| files_below(place)).filter(|path| has_ending(path, &["rs"])) {
         let text = read(&path);
         let may = |module: &str| CORE_MAY_NAME.iter().any(|allowed| module == *allowed || module.starts_with(&format!("{allowed}::")));
-        wrong.extend(named_modules(&text).into_iter().filter(|module| !may(module)).map(|module| (path.clone(), module)));
+        let looks = |module: &str| path.starts_with("src/heal/guard") && module == "heal::places";
+        wrong.extend(named_modules(&text).into_iter().filter(|module| !may(module) && !looks(module)).map(|module| (path.clone(), module)));
         let code = text.lines().take_while(|line| *line != "#[cfg(test)]").collect::<Vec<_>>().join("\n");
         if !path.starts_with("src/heal/guard") {
             wrong.extend(forbidden.find_iter(&code).map(|found| (path.clone(), found.as_str().to_owned())));
