@@ -7,7 +7,7 @@ use super::rule::NATIVE;
 use super::special::base_name;
 use super::template::{Piece, Word};
 use super::token::tokenise;
-use super::{Policy, Request, Values, quoted, text};
+use super::{Policy, Request, Values, advice, quoted, text};
 use crate::config::settings::AllowedCommand;
 
 /// What could be added to the rules.
@@ -39,10 +39,7 @@ impl Policy {
         text::scan(command)?;
         let (rule, mut notes) = match tokenise(command) {
             Ok(words) => (of_words(&words, values)?, Vec::new()),
-            Err(_) => {
-                let note = "a shell would run this text; without its operators no shell is needed".to_owned();
-                (format!("exact: {}", command.trim()), vec![note])
-            }
+            Err(fault) => (format!("exact: {}", command.trim()), vec![advice::refusal(command, &fault).reason]),
         };
         let added = AllowedCommand {
             rule: rule.clone(),
