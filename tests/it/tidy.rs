@@ -253,3 +253,21 @@ fn scripts_stop_at_their_first_error_and_can_be_run() {
         assert!(mode & 0o111 == 0o111, "{} is not executable", path.display());
     }
 }
+
+#[test]
+fn what_security_md_names_as_its_proof_is_there() {
+    let page = read("SECURITY.md");
+    let code: String = files_below("src").iter().chain(&files_below("tests")).filter(|path| has_ending(path, &["rs"])).map(read).collect();
+    let quoted = Regex::new("`([^`]+)`").unwrap();
+    let table =
+        page.lines().filter(|line| line.matches(" | ").count() == 4).filter_map(|line| line.trim_end_matches(" |").rsplit_once(" | "));
+    let proofs: Vec<&str> = table.flat_map(|(_, proof)| quoted.captures_iter(proof).map(|found| found.get(1).unwrap().as_str())).collect();
+    assert!(proofs.len() > 30, "the table of SECURITY.md was not found: {proofs:?}");
+    let is_there = |name: &str| match name.strip_prefix("fuzz: ") {
+        Some(target) => read("fuzz/Cargo.toml").contains(&format!("name = \"{target}\"")),
+        None if name.contains(['/', '.']) => root().join(name).exists() || root().join("src").join(name).exists(),
+        None => code.contains(&format!("fn {name}(")),
+    };
+    let missing: Vec<_> = proofs.into_iter().filter(|name| !is_there(name)).collect();
+    assert!(missing.is_empty(), "SECURITY.md names what is not there: {missing:?}");
+}
