@@ -39,8 +39,8 @@ use crate::serve::clerk::{self, Clerk};
 use crate::threads::Worker;
 use first_look::FirstLook;
 
-/// Samples on their way from the collectors to the detector, in batches; beyond that they coalesce.
-const SAMPLES: usize = 8;
+/// Batches of samples on their way to the detector; beyond that they coalesce. One can be a pass over ten thousand files.
+const SAMPLES: usize = 1;
 /// What is measured for the first time may take this long before the first table is shown without it.
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
@@ -105,7 +105,7 @@ struct Wires {
     reload: Sender<Now>,
     reloads: Receiver<Reloaded>,
     changes: Receiver<Change>,
-    seen: Receiver<Vec<Sample>>,
+    seen: Receiver<Arc<Vec<Sample>>>,
     requests: Receiver<Request>,
     /// Dropped when nobody has anything more to write down.
     record: Option<Sender<Message>>,
@@ -177,7 +177,8 @@ impl Agent {
             recorder: recorder.state(),
         };
         let control = clerk::listen(clerk, &data_dir, &stop);
-        let recorder = recorder::start(recorder, records);
+        let again = commands_out.clone();
+        let recorder = recorder::start(recorder, records, move || drop(again.send(Command::WriteDown)));
         let _ = record.send(Message::Settings(Keep::from(&config.settings.history)));
         let healer = worker::start(Wiring {
             healer: Healer::new(
@@ -240,7 +241,7 @@ impl Agent {
                     Err(_) => break Some("heal"),
                 },
                 recv(self.wires.seen) -> batch => match batch {
-                    Ok(batch) => if self.state.first.saw(batch) { quiet = after(QUIET) },
+                    Ok(batch) => if self.state.first.saw(&batch) { quiet = after(QUIET) },
                     Err(_) => self.wires.seen = never(),
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }

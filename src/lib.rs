@@ -23,7 +23,8 @@
 //! 4. What lies between two incidents of a target (cooldown, failures, breaker, what people were told) is its
 //!    [track](heal::track).
 //! 5. After each step the incident goes to the [recorder](record::recorder): a row of the history and its
-//!    [report](record::report). An action starts when its intent is durable; its helper waits at a gate until then.
+//!    [report](record::report). An action starts when its intent is durable; its helper waits at a gate until then. What may leave a
+//!    daemon is started by systemd, as a [transient unit](heal::transient).
 //!
 //! # Who owns what
 //!
@@ -45,7 +46,7 @@
 //! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
 //!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, progress, detector, rule}`,
 //!   `incident`, `heal::{healer, track, budget, silence, outcome}`, `notification::throttle`,
-//!   `record::{report, notice, stats, escape, json}`.
+//!   `record::{report, retold, notice, stats, escape, json}`.
 //! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.
 //! - No shell is ever started, but for a text that an `exact:` rule allows as a whole.
 //! - Nothing runs whose intent is not written down first, unless there is no room or the disk takes over 2 s; nothing without an
@@ -55,7 +56,7 @@
 //! - No thread starts but through [`threads`], no program but through the executor.
 //! - No text from outside leaves as it came: each sink (screen, log, report, JSON, service manager) has one function in
 //!   [`record::escape`] and applies it itself.
-//! - No `unsafe` but the line in [`host::allocator`].
+//! - No `unsafe` but the two calls in [`host::raw`].
 
 pub mod clock;
 pub mod metric;

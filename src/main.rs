@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use autoheal::cli;
 use autoheal::heal::confine;
-use autoheal::host::allocator;
+use autoheal::host::raw;
 
 fn main() -> ExitCode {
-    allocator::one_arena();
+    raw::set_up_allocator();
     let arguments: Vec<String> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let code = match arguments.get(1) {
         Some(word) if word == confine::COMMAND => confine::run(&arguments[2..]),

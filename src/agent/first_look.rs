@@ -20,20 +20,20 @@ pub(super) struct FirstLook {
 impl FirstLook {
     /// Keeps the latest of the first samples. Whether one of them is of something new: a short interval brings the known ones
     /// again and again, and that is no reason to wait on.
-    pub(super) fn saw(&mut self, batch: Vec<Sample>) -> bool {
+    pub(super) fn saw(&mut self, batch: &[Sample]) -> bool {
         let known = self.places.len();
         for sample in batch {
             match self.places.entry((sample.metric, sample.target.identity.clone())) {
                 Entry::Occupied(place) => {
                     if let Some(first) = self.samples.get_mut(*place.get()) {
-                        *first = sample;
+                        first.clone_from(sample);
                     }
                 }
                 Entry::Vacant(place) => {
                     place.insert(self.samples.len());
                     // Nobody reads a table of thousands, and it is not kept for nothing.
                     if self.samples.len() < SAMPLES {
-                        self.samples.push(sample);
+                        self.samples.push(sample.clone());
                     }
                 }
             }

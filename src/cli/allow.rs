@@ -2,6 +2,7 @@
 
 mod batch;
 mod show;
+mod suggest;
 
 use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 
 use crate::config::settings::{AllowedCommand, Settings};
-use crate::heal::guard::{Manager, Policy, Request, Values, shipped};
+use crate::heal::guard::{Manager, Policy, RefusalKind, Request, Values, shipped};
 use crate::record::escape::terminal;
 
 /// Ask the guard.
@@ -24,6 +25,9 @@ enum AllowCommand {
     /// Say whether a command would be allowed, by which rule, or which word fails
     #[command(after_help = "Example: autoheal allow test 'systemctl restart {process_name}' --label process_name=web")]
     Test(TestArgs),
+    /// Propose the narrowest rule that would allow a command, for a person to add
+    #[command(after_help = "Example: autoheal allow suggest 'docker restart {process_name}'")]
+    Suggest(SuggestArgs),
     /// List the rules in force, wide ones marked
     #[command(after_help = "Example: autoheal allow list --json")]
     List(ListArgs),
@@ -53,6 +57,18 @@ struct TestArgs {
     /// Pretend that the host has this service manager: systemd, launchd or brew
     #[arg(long, value_name = "NAME", value_parser = parse_manager)]
     manager: Option<Manager>,
+}
+
+#[derive(Args, Debug)]
+struct SuggestArgs {
+    /// The command, as a playbook would have it
+    command: String,
+    /// The value of a placeholder; without any, a slot of its type stands for it
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_label)]
+    labels: Vec<(String, String)>,
+    /// Rules from a file, one a line, instead of the settings' list
+    #[arg(long, value_name = "FILE")]
+    rules: Option<PathBuf>,
 }
 
 #[derive(Args, Debug)]
@@ -90,9 +106,13 @@ pub fn run(args: &AllowArgs, settings: &Settings, json: bool, streams: &mut Stre
                 policy = policy.with_manager(manager);
             }
             match &args.command {
-                Some(command) => test(&policy, command, args.labels.iter().cloned().collect(), json, streams.out),
+                Some(command) => test(&policy, command, &args.labels.iter().cloned().collect(), json, streams.out),
                 None => batch::run(&policy, streams.input, streams.out).map(|()| ALLOWED),
             }
+        }
+        AllowCommand::Suggest(args) => {
+            let policy = policy(settings, args.rules.as_deref(), streams.errors)?;
+            suggest::run(&policy, &args.command, &args.labels.iter().cloned().collect(), json, streams.out)
         }
         AllowCommand::List(args) => {
             let policy = policy(settings, args.rules.as_deref(), streams.errors)?;
@@ -106,16 +126,26 @@ pub fn run(args: &AllowArgs, settings: &Settings, json: bool, streams: &mut Stre
     }
 }
 
-fn test(policy: &Policy, command: &str, labels: Values, json: bool, out: &mut dyn Write) -> io::Result<u8> {
+fn test(policy: &Policy, command: &str, labels: &Values, json: bool, out: &mut dyn Write) -> io::Result<u8> {
     let request = Request::Command(command);
-    let answer = if labels.is_empty() { policy.check(&request) } else { policy.test(&request, &labels) };
+    let answer = if labels.is_empty() { policy.check(&request) } else { policy.test(&request, labels) };
     let code = if answer.is_ok() { ALLOWED } else { REFUSED };
     if json {
         batch::write(&batch::Reply::of(answer), out)?;
     } else {
         match &answer {
-            Ok(reviewed) => show::allowed(reviewed, out)?,
-            Err(refusal) => show::refused(command, refusal, out)?,
+            Ok(reviewed) => {
+                show::allowed(reviewed, out)?;
+                if labels.is_empty() {
+                    show::open_placeholders(command, out)?;
+                }
+            }
+            Err(refusal) => {
+                show::refused(command, refusal, out)?;
+                if refusal.kind == RefusalKind::NoRule && refusal.nearest_rule.is_none() {
+                    writeln!(out, "if it may always run: autoheal allow suggest proposes a rule")?;
+                }
+            }
         }
     }
     Ok(code)

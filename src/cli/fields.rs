@@ -1,13 +1,12 @@
-//! Fields of JSON answers as people read them. What is missing or of another type reads as nothing: an agent of another build
-//! may know less or more.
+//! Fields of JSON answers as people read them.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::clock::{Moment, in_words};
-use crate::record::json::to_the_second;
+use crate::clock::Moment;
+pub(super) use crate::record::json::{list, span, text, time};
 use crate::sample::{Labels, Sample, Target, Value as Measured};
 use crate::{metric, sample};
 
@@ -15,32 +14,6 @@ use crate::{metric, sample};
 pub(super) fn print(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *out, value)?;
     writeln!(out)
-}
-
-/// Text as it is, numbers and words as JSON writes them, nothing for `null`.
-pub(super) fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
-}
-
-/// A list, or an empty one.
-pub(super) fn list(value: &Value) -> &[Value] {
-    value.as_array().map_or(&[], Vec::as_slice)
-}
-
-/// `2026-11-22T14:32:05Z`
-pub(super) fn time(value: &Value) -> String {
-    let text = text(value);
-    text.parse().map_or(text, to_the_second)
-}
-
-/// `41 s`
-pub(super) fn span(value: &Value) -> String {
-    let span = value.as_f64().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-    span.map(in_words).unwrap_or_default()
 }
 
 fn labels_of(value: &Value) -> Labels {

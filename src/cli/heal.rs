@@ -176,7 +176,8 @@ impl Session {
         let (commands, commands_in) = unbounded();
         let (changes_out, changes) = unbounded();
         let (record, records) = unbounded();
-        let recorder = recorder::start(recorder, records);
+        let again = commands.clone();
+        let recorder = recorder::start(recorder, records, move || drop(again.send(Command::WriteDown)));
         let (collectors, collect) = Collectors::start(Arc::clone(&config.settings), samples_out, stop.clone());
         let healer = worker::start(Wiring {
             healer: Healer::new(

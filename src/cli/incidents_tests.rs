@@ -1,5 +1,7 @@
 use std::fs;
 
+use serde_json::json;
+
 use super::super::agent::tests::{Played, desk, failed, printed};
 use super::*;
 use crate::record::test_history::{name_report, test_history};

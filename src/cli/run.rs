@@ -13,6 +13,7 @@ use crate::clock::Moment;
 use crate::config::problem::Level;
 use crate::config::reload::Beginning;
 use crate::config::{Config, Origin, Places};
+use crate::heal::confine::protections;
 use crate::record::escape::terminal;
 use crate::record::json::to_the_millisecond;
 use crate::sample::Sample;
@@ -51,6 +52,9 @@ fn introduce(beginning: &Beginning, data_dir: &Path, dry_run_asked: bool) {
             Level::Note => log::debug!("{problem}"),
             _ => log::warn!("{problem}"),
         }
+    }
+    for lack in protections::all().iter().filter(|one| one.state != protections::State::InForce) {
+        log::warn!("a protection of actions is not whole here name={} reason={}", lack.name, lack.detail);
     }
     log::info!("watching {}", config.settings.watch);
 }

@@ -48,7 +48,8 @@ fn show(status: &Value, now: Moment, out: &mut dyn Write) -> io::Result<()> {
     if !list(&status["silences"]).is_empty() {
         section("silences", &silence::shown(&status["silences"]), out)?;
     }
-    notifications(&status["notifications"], out)
+    notifications(&status["notifications"], out)?;
+    protections(list(&status["protections"]), out)
 }
 
 /// Who it is, how long it has run, and whether it acts.
@@ -95,6 +96,19 @@ fn notifications(of: &Value, out: &mut dyn Write) -> io::Result<()> {
     if channels.is_empty() { Ok(()) } else { out.write_all(table::print(&["channel", "pending", "last error"], channels).as_bytes()) }
 }
 
+/// What this host keeps actions from, in one line; what it lacks has a line of its own.
+fn protections(all: &[Value], out: &mut dyn Write) -> io::Result<()> {
+    let (whole, lacking): (Vec<&Value>, Vec<&Value>) = all.iter().partition(|one| one["state"] == "in_force");
+    if !all.is_empty() {
+        let names: Vec<String> = whole.iter().map(|one| terminal(&text(&one["name"]))).collect();
+        writeln!(out, "protections of actions: {}", if names.is_empty() { "none".to_owned() } else { names.join(", ") })?;
+    }
+    lacking.into_iter().try_for_each(|one| {
+        let field = |name: &str| terminal(&text(&one[name]));
+        writeln!(out, "  {} {}: {}", field("name"), field("state").to_uppercase(), field("detail"))
+    })
+}
+
 fn section_if(title: &str, headings: &[&str], rows: Vec<Vec<String>>, out: &mut dyn Write) -> io::Result<()> {
     if rows.is_empty() { Ok(()) } else { section(title, &table::print(headings, rows), out) }
 }
@@ -131,6 +145,7 @@ mod tests {
             "cooldowns": [{"playbook": "disk", "labels": {"mount": "/"}, "until": "2026-11-22T14:05:00Z"}],
             "silences": [{"id": "ab12", "playbook": null, "labels": {}, "until": "2026-11-22T16:00:00Z", "reason": "backup", "by": "root"}],
             "notifications": {"pending": 2, "failed": 1, "channels": [{"name": "slack", "pending": 2, "last_error": "503"}, {"name": "log", "pending": 0, "last_error": null}]},
+            "protections": [{"name": "no_new_privileges", "state": "in_force", "detail": "x"}, {"name": "landlock", "state": "missing", "detail": "an old ker\u{1b}nel"}],
         })
     }
 
@@ -157,6 +172,8 @@ mod tests {
             &["ab12", "everything", "backup"],
             &["notifications: 2 pending, 1 failed"],
             &["slack", "503"],
+            &["protections of actions: no_new_privileges"],
+            &["landlock MISSING: an old ker\\u{1b}nel"],
         ] {
             assert!(has(wanted), "no {wanted:?} in\n{text}");
         }

@@ -165,7 +165,7 @@ impl Collector for Files {
                 Exact::Unusable(reason) => self.without(&path, &reason),
             };
         }
-        let Found { files, complete } = self.files.files(&mounts, on_pool);
+        let Found { files, complete } = self.files.files(&mounts, on_pool, |meta| meta);
         self.complete = complete;
         self.read.retain(|path, _| files.contains_key(path));
         files.iter().flat_map(|(path, meta)| self.measure_file(path, meta)).collect()
@@ -186,7 +186,7 @@ impl Files {
 /// The regular files that a path or glob of the settings means now; none where a look could hang.
 pub(crate) fn files_of(glob: &str) -> Vec<PathBuf> {
     let (files, mounts) = (FileGlob::new(glob, false), Mounts::read());
-    if mounts.may_hang(files.base()) { Vec::new() } else { files.files(&mounts, false).files.into_keys().collect() }
+    if mounts.may_hang(files.base()) { Vec::new() } else { files.files(&mounts, false, drop).files.into_keys().collect() }
 }
 
 /// A certificate file that a server could show under some name.

@@ -33,8 +33,8 @@ impl Counts {
         self.late.fetch_add(ticks, Ordering::Relaxed);
     }
 
-    pub(crate) fn add_coalesced(&self) {
-        self.coalesced.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn add_coalesced(&self, samples: usize) {
+        self.coalesced.fetch_add(u64::try_from(samples).unwrap_or(0), Ordering::Relaxed);
     }
 
     pub(crate) fn add_panic(&self) {

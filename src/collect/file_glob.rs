@@ -42,9 +42,9 @@ pub(crate) enum Exact {
 
 /// What a path, glob or directory means now.
 #[derive(Debug)]
-pub(crate) struct Found {
-    /// The regular files, by path.
-    pub(crate) files: BTreeMap<PathBuf, Metadata>,
+pub(crate) struct Found<T> {
+    /// The regular files, by path, with what was wanted of each.
+    pub(crate) files: BTreeMap<PathBuf, T>,
     /// It was possible to look everywhere: other files are not there.
     pub(crate) complete: bool,
 }
@@ -100,30 +100,35 @@ impl FileGlob {
         }
     }
 
-    /// The regular files that it means now, by path. `on_pool`: a look may take its time, so links to network file systems are
-    /// followed.
-    pub(crate) fn files(&self, mounts: &Mounts, on_pool: bool) -> Found {
+    /// The regular files that it means now, by path, with what `of` takes from each: there may be thousands. `on_pool`: a look may
+    /// take its time, so links to network file systems are followed.
+    pub(crate) fn files<T>(&self, mounts: &Mounts, on_pool: bool, of: impl Fn(Metadata) -> T) -> Found<T> {
         let mut found = Found { files: BTreeMap::new(), complete: true };
-        let mut stack = vec![(self.base.clone(), 0)];
-        while let Some((path, depth)) = stack.pop() {
+        let mut dirs = Vec::new();
+        let visit = |path: PathBuf, depth, found: &mut Found<T>, dirs: &mut Vec<(PathBuf, usize)>| {
             let meta = match look(&path, mounts, on_pool) {
                 Ok(meta) => meta,
-                Err(error) => {
-                    found.complete &= is_absent(&error);
-                    continue;
-                }
+                Err(error) => return found.complete &= is_absent(&error),
             };
             if meta.is_file() && self.may_mean(&path) {
                 if found.files.len() < MAX_FILES {
-                    found.files.insert(path, meta);
+                    found.files.insert(path, of(meta));
                 } else {
                     found.complete = false;
                 }
             } else if meta.is_dir() && depth < self.depth && !(depth > 0 && self.depth == MAX_DEPTH && path.is_symlink()) {
                 // An unbounded walk follows no links to directories: they may lead in circles.
-                let listed = fs::read_dir(&path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-                found.complete &= listed.as_ref().err().is_none_or(is_absent);
-                stack.extend(listed.into_iter().flatten().map(|entry| (entry.path(), depth + 1)));
+                dirs.push((path, depth));
+            }
+        };
+        visit(self.base.clone(), 0, &mut found, &mut dirs);
+        while let Some((dir, depth)) = dirs.pop() {
+            match fs::read_dir(&dir) {
+                Ok(entries) => entries.for_each(|entry| match entry {
+                    Ok(entry) => visit(entry.path(), depth + 1, &mut found, &mut dirs),
+                    Err(error) => found.complete &= is_absent(&error),
+                }),
+                Err(error) => found.complete &= is_absent(&error),
             }
         }
         found
@@ -167,7 +172,7 @@ mod tests {
         let mounts = Mounts::read();
         let names = |glob: &str, recursive| -> Vec<String> {
             let glob = FileGlob::new(&format!("{}/{glob}", root.display()), recursive);
-            glob.files(&mounts, false).files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
+            glob.files(&mounts, false, drop).files.keys().map(|path| path.strip_prefix(root).unwrap().display().to_string()).collect()
         };
         assert_eq!(names("*.log", false), ["a.log", "b.log", "link.log", "odd[1].log"]);
         assert_eq!(names("?.log", false), ["a.log", "b.log"]);
@@ -186,7 +191,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("one")).unwrap();
         fs::write(dir.path().join("one/a.log"), "x").unwrap();
-        let found = |glob: &str| FileGlob::new(&format!("{}/{glob}", dir.path().display()), false).files(&Mounts::read(), false);
+        let found = |glob: &str| FileGlob::new(&format!("{}/{glob}", dir.path().display()), false).files(&Mounts::read(), false, drop);
         assert!(found("*/a.log").complete && found("none/*.log").complete && found("one/a.log/*").complete);
         // A link that leads in a circle is something, but nobody can say what. (Root may read every directory.)
         symlink(dir.path().join("circle"), dir.path().join("circle")).unwrap();

@@ -1,6 +1,6 @@
 //! Log files: size and growth. Only their metadata is read; nothing is ever opened.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,24 +53,22 @@ impl LogFiles {
         };
         let now = Moment::now();
         let literal = &self.literal;
-        self.seen.entry(path).or_insert_with(|| Seen::new(Arc::clone(literal), now, size)).measure(now, size)
+        self.seen.entry(path).or_insert_with(|| Seen::new(Arc::clone(literal), now, size)).measure(now, size).into()
     }
 
     fn matches(&mut self) -> Vec<Sample> {
-        let Found { files, complete } = self.files.files(&self.shared.mounts(), self.may_wait());
+        let Found { files, complete } = self.files.files(&self.shared.mounts(), self.may_wait(), |meta| meta.len());
         self.complete = complete;
         let now = Moment::now();
         let mut samples = Vec::with_capacity(files.len() * 2);
-        let present: HashSet<PathBuf> = files.keys().cloned().collect();
-        for (path, meta) in files {
-            let size = meta.len();
+        for (path, size) in files {
             let seen = self.seen.entry(path).or_insert_with_key(|path| Seen::new(target(path), now, size));
             seen.present = now;
             samples.extend(seen.measure(now, size));
         }
         // Rotation makes new names for ever: a name that is gone measures 0 for an hour and is forgotten then.
         self.seen.retain(|_, seen| now.since(seen.present) <= HOUR);
-        for (_, seen) in self.seen.iter_mut().filter(|(path, _)| !present.contains(*path)) {
+        for seen in self.seen.values_mut().filter(|seen| seen.present != now) {
             samples.extend(seen.measure(now, 0));
         }
         samples
@@ -104,22 +102,23 @@ struct Seen {
     size: u64,
     /// Bytes written since the first look. A file that shrank was truncated or replaced: what it holds then is new.
     written: u64,
-    /// Points of the last hour, oldest first; the first may be older.
-    history: VecDeque<(Moment, u64)>,
+    /// What was written until when (running clock): points of the last hour, oldest first; the first may be older. While nothing
+    /// is written there is no new point: thousands of files may be watched, and few grow.
+    history: VecDeque<(Duration, u64)>,
 }
 
 impl Seen {
     fn new(target: Arc<Target>, now: Moment, size: u64) -> Self {
-        Self { target, present: now, size, written: 0, history: VecDeque::from([(now, 0)]) }
+        Self { target, present: now, size, written: 0, history: VecDeque::from([(now.running, 0)]) }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no file has 2^53 bytes")]
-    fn measure(&mut self, now: Moment, size: u64) -> Vec<Sample> {
+    fn measure(&mut self, now: Moment, size: u64) -> [Sample; 2] {
         self.written += if size >= self.size { size - self.size } else { size };
         self.size = size;
         let growth = self.growth(now);
         let size = Value::Number(size as f64 / MIB);
-        vec![
+        [
             Sample::known(metric::named("log_file_size_mb"), &self.target, size, now),
             Sample::number(metric::named("log_growth_mb_per_hour"), &self.target, growth, now),
         ]
@@ -127,14 +126,17 @@ impl Seen {
 
     #[expect(clippy::cast_precision_loss, reason = "nobody writes 2^53 bytes in an hour")]
     fn growth(&mut self, now: Moment) -> Result<f64, String> {
-        if self.history.back().is_none_or(|(at, _)| now.since(*at) >= STEP) {
-            self.history.push_back((now, self.written));
+        let last = self.history.back().copied();
+        if last.is_none_or(|(at, before)| before != self.written && now.running.saturating_sub(at) >= STEP) {
+            self.history.push_back((now.running, self.written));
         }
-        while self.history.get(1).is_some_and(|(at, _)| now.since(*at) >= HOUR) {
+        // The first point says what was written until an hour ago.
+        let hour_ago = now.running.saturating_sub(HOUR);
+        while self.history.get(1).is_some_and(|(at, _)| *at <= hour_ago) {
             self.history.pop_front();
         }
-        let (from, before) = self.history.front().copied().unwrap_or((now, self.written));
-        let span = now.since(from);
+        let (from, before) = self.history.front().copied().unwrap_or((now.running, self.written));
+        let span = now.running.saturating_sub(from.max(hour_ago));
         if span < SHORTEST {
             return Err(reason::TOO_SHORT.to_owned());
         }

@@ -79,7 +79,20 @@ impl Mounts {
     /// Reads the table; empty if it cannot be read.
     #[cfg(target_os = "linux")]
     pub(crate) fn read() -> Self {
-        Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default())
+        let own = Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+        if !own.0.iter().any(|mount| mount.read_only) {
+            return own;
+        }
+        own.seen_by_host(&Self::parse(&fs::read("/proc/1/mountinfo").unwrap_or_default()))
+    }
+
+    /// What only the agent may not write to (`ProtectSystem=` of its unit) is no read-only file system.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    fn seen_by_host(mut self, host: &Self) -> Self {
+        for mount in self.0.iter_mut().filter(|mount| mount.read_only) {
+            mount.read_only = host.at(&mount.point).is_none_or(|there| there.id != mount.id || there.read_only);
+        }
+        self
     }
 
     /// Reads the table.
@@ -245,6 +258,17 @@ mod tests {
         let expected = ["/", "/data", "/mnt/bound one", "/mnt/usb", "/tank", "/data"];
         assert_eq!(points, expected.map(Path::new));
         assert!(mounts.watched().iter().any(|mount| mount.point == Path::new("/")));
+    }
+
+    #[test]
+    fn what_only_the_agent_may_not_write_to_is_watched() {
+        let host = "27 1 254:0 / / rw - ext4 /dev/vda rw\n28 27 254:1 / /boot rw - ext4 /dev/vdb rw\n\
+                    29 27 254:2 / /backup ro - ext4 /dev/vdc ro\n";
+        // Its unit's view: /usr is a part of the first file system.
+        let own = host.replace("/boot rw", "/boot ro") + "30 27 254:0 /usr /usr ro - ext4 /dev/vda rw\n";
+        let mounts = Mounts::parse(own.as_bytes()).seen_by_host(&Mounts::parse(host.as_bytes()));
+        let points: Vec<&Path> = mounts.0.iter().filter(|mount| mount.is_watched()).map(|mount| mount.point.as_path()).collect();
+        assert_eq!(points, ["/", "/boot"].map(Path::new));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Samples on their way to the detector. A full channel never blocks: the newest sample of a key waits, older ones give way.
 
-use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -15,7 +15,8 @@ pub(crate) struct Outbox {
     batches: Sender<Batch>,
     gone: Vec<Gone>,
     fresh: Vec<Sample>,
-    waiting: BTreeMap<(&'static str, Labels), Sample>,
+    /// What did not find room. Plain, because it can be a pass over thousands of targets.
+    waiting: Vec<Sample>,
     /// The kinds that the detector takes for settled.
     settled: Vec<Kind>,
     counts: Arc<Counts>,
@@ -27,18 +28,18 @@ pub(crate) struct Unheard;
 
 impl Outbox {
     pub(crate) fn new(batches: Sender<Batch>, counts: Arc<Counts>) -> Self {
-        Self { batches, gone: Vec::new(), fresh: Vec::new(), waiting: BTreeMap::new(), settled: Vec::new(), counts }
+        Self { batches, gone: Vec::new(), fresh: Vec::new(), waiting: Vec::new(), settled: Vec::new(), counts }
     }
 
     /// Takes samples for the next [`Self::flush`].
     pub(crate) fn add(&mut self, samples: Vec<Sample>) {
-        self.fresh.extend(samples);
+        if self.fresh.is_empty() { self.fresh = samples } else { self.fresh.extend(samples) }
     }
 
     /// Takes a target that is gone. Its samples that were not sent yet are of no interest any more; later ones are.
     pub(crate) fn gone(&mut self, gone: Gone) {
         self.fresh.retain(|sample| !gone.had(sample));
-        self.waiting.retain(|_, sample| !gone.had(sample));
+        self.waiting.retain(|sample| !gone.had(sample));
         if !self.gone.contains(&gone) {
             self.gone.push(gone);
         }
@@ -57,36 +58,37 @@ impl Outbox {
         if !self.is_behind() && self.fresh.is_empty() && self.settled == settled {
             return Ok(());
         }
-        let fresh = std::mem::take(&mut self.fresh);
-        let samples = if self.waiting.is_empty() {
-            fresh
-        } else {
-            self.keep(fresh);
-            std::mem::take(&mut self.waiting).into_values().collect()
-        };
-        let batch = Batch { gone: std::mem::take(&mut self.gone), samples, settled: settled.clone() };
+        let batch = Batch { gone: std::mem::take(&mut self.gone), samples: self.latest(), settled: settled.clone() };
         match self.batches.try_send(batch) {
             Ok(()) => {
                 self.settled = settled;
                 Ok(())
             }
             Err(TrySendError::Full(batch)) => {
-                self.gone = batch.gone;
-                self.keep(batch.samples);
+                (self.gone, self.waiting) = (batch.gone, batch.samples);
                 Ok(())
             }
             Err(TrySendError::Disconnected(_)) => Err(Unheard),
         }
     }
 
-    fn keep(&mut self, samples: Vec<Sample>) {
-        for sample in samples {
-            let key = (sample.metric.name, sample.target.identity.clone());
-            if self.waiting.insert(key, sample).is_some() {
-                self.counts.add_coalesced();
-            }
+    /// What is fresh, and what waits of other keys.
+    fn latest(&mut self) -> Vec<Sample> {
+        let (fresh, mut waiting) = (std::mem::take(&mut self.fresh), std::mem::take(&mut self.waiting));
+        if waiting.is_empty() {
+            return fresh;
         }
+        let newer: HashSet<(&str, &Labels)> = fresh.iter().map(key).collect();
+        let before = waiting.len();
+        waiting.retain(|sample| !newer.contains(&key(sample)));
+        self.counts.add_coalesced(before - waiting.len());
+        waiting.extend(fresh);
+        waiting
     }
+}
+
+fn key(sample: &Sample) -> (&str, &Labels) {
+    (sample.metric.name, &sample.target.identity)
 }
 
 #[cfg(test)]
@@ -145,7 +147,7 @@ mod tests {
         outbox.flush(vec![Kind::LogFile]).unwrap();
         receiver.recv().unwrap();
         outbox.flush(vec![Kind::LogFile]).unwrap();
-        let expected = Batch { gone: vec![gone.clone()], samples: vec![sample("a", 3.0), sample("b", 1.0)], settled: vec![Kind::LogFile] };
+        let expected = Batch { gone: vec![gone.clone()], samples: vec![sample("b", 1.0), sample("a", 3.0)], settled: vec![Kind::LogFile] };
         assert_eq!(receiver.recv().unwrap(), expected);
         assert!(!outbox.is_behind());
         // A target that is gone is news without any sample, and so is what is settled.

@@ -11,9 +11,9 @@ use crate::sample::{Gone, Labels, Target};
 /// So many measurements in a row must have missed a target.
 const TIMES: u32 = 3;
 
-/// The targets of one entry that are not gone.
+/// The targets of one entry that are not gone. Boxed: there can be thousands, and few are missing.
 #[derive(Debug, Default)]
-pub(crate) struct Presence(HashMap<Labels, Option<Missing>>);
+pub(crate) struct Presence(HashMap<Labels, Option<Box<Missing>>>);
 
 #[derive(Debug)]
 struct Missing {
@@ -36,11 +36,11 @@ impl Presence {
                 None => drop(self.0.insert((*identity).clone(), None)),
             }
         }
-        let gone = |identity: &Labels, missing: &mut Option<Missing>| {
+        let gone = |identity: &Labels, missing: &mut Option<Box<Missing>>| {
             if present.contains(identity) {
                 return false;
             }
-            let missing = missing.get_or_insert(Missing { since: now, times: 0 });
+            let missing = missing.get_or_insert_with(|| Box::new(Missing { since: now, times: 0 }));
             missing.times += 1;
             // The third tick comes two intervals after the first, give or take. Fresh measurements in between, which a heal asks
             // for, make it no earlier.

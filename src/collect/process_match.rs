@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use nix::unistd::User;
 
+use super::exclusions::Root;
 use super::host::{self, Stat};
 use super::process_table::{self, Cursor, Info};
 use super::reason;
@@ -34,8 +35,10 @@ pub(crate) struct Finder {
 
 #[derive(Debug)]
 struct Candidate {
-    /// Start time and name when it was judged; `None`: not looked at yet.
-    seen: Option<(Duration, String)>,
+    /// When it started; `None`: not looked at yet.
+    started: Option<Duration>,
+    /// Its name when it was judged; `None`: it is meant whatever its name.
+    comm: Option<String>,
     verdict: Verdict,
 }
 
@@ -108,7 +111,7 @@ impl Finder {
             match read_pidfile(path)? {
                 Some(pid) => {
                     let verdict = Verdict::Yes(format!("{} says {pid}", path.display()));
-                    self.candidates.insert(pid, Candidate { seen: None, verdict });
+                    self.candidates.insert(pid, Candidate { started: None, comm: None, verdict });
                 }
                 None => found.remark = Some(format!("no pid file {}", path.display())),
             }
@@ -118,19 +121,19 @@ impl Finder {
         let (anew, news) = table.news(&mut self.cursor);
         if anew {
             // A zombie has no command line any more: what matched while it lived is kept.
-            self.candidates.retain(|_, candidate| candidate.seen.is_some());
+            self.candidates.retain(|_, candidate| candidate.started.is_some());
         }
         for (pid, info) in news {
             match judge(&self.entry.matcher, pid, info) {
                 Verdict::No if info.line.is_empty() => {}
                 Verdict::No => drop(self.candidates.remove(&pid)),
-                verdict => drop(self.candidates.insert(pid, Candidate { seen: None, verdict })),
+                verdict => drop(self.candidates.insert(pid, Candidate { started: None, comm: Some(info.comm.clone()), verdict })),
             }
         }
         Ok(())
     }
 
-    fn look_at(&mut self, pid: u32, roots: &[u32], found: &mut Found) {
+    fn look_at(&mut self, pid: u32, roots: &[Root], found: &mut Found) {
         let stat = match host::stat(pid) {
             Ok(Some(stat)) => stat,
             Ok(None) => {
@@ -157,18 +160,20 @@ impl Finder {
         }
     }
 
-    /// Whether the candidate is still the process that was judged; if not, it is judged again.
+    /// Whether the candidate is still the process that was judged; if not, it is judged again. One that was judged as what it was
+    /// before its exec is another since.
     fn still_meant(&mut self, pid: u32, stat: &Stat) -> bool {
-        let now = (stat.started, stat.comm.clone());
         let Some(candidate) = self.candidates.get_mut(&pid) else { return false };
-        if candidate.seen.as_ref() == Some(&now) {
+        let same_start = candidate.started.is_none_or(|started| started == stat.started);
+        let same = same_start && candidate.comm.as_ref().is_none_or(|comm| *comm == stat.comm);
+        if same && candidate.started.is_some() {
             return true;
         }
-        if candidate.seen.is_some() {
+        if !same {
             let mut table = self.shared.processes();
             candidate.verdict = judge(&self.entry.matcher, pid, table.read_again(pid));
         }
-        candidate.seen = Some(now);
+        (candidate.started, candidate.comm) = (Some(stat.started), Some(stat.comm.clone()));
         candidate.verdict != Verdict::No && !is_own(pid)
     }
 }
@@ -255,12 +260,16 @@ fn own_wrappers() -> Vec<u32> {
     wrappers
 }
 
-/// Whether the process belongs to one of these roots: by descent, session or process group.
-fn belongs_to(pid: u32, stat: &Stat, roots: &[u32]) -> bool {
+/// Whether the process belongs to one of these roots: by descent, session or process group, or by its unit.
+fn belongs_to(pid: u32, stat: &Stat, roots: &[Root]) -> bool {
     if roots.is_empty() {
         return false;
     }
-    let among = |id: u32| roots.contains(&id);
+    let among = |id: u32| roots.contains(&Root::Process(id));
+    let units: Vec<String> = if roots.iter().any(|root| matches!(root, Root::Unit(_))) { host::units(pid) } else { Vec::new() };
+    if units.into_iter().any(|unit| roots.contains(&Root::Unit(unit))) {
+        return true;
+    }
     if among(pid) || among(stat.session) || among(stat.group) {
         return true;
     }

@@ -122,7 +122,13 @@ impl Scheduler {
                 recv(shutdown) -> _ => return,
                 recv(done) -> result => self.results(result.into_iter().chain(done.try_iter())),
                 recv(orders) -> order => match order {
-                    Ok(order) => self.obey(iter::once(order).chain(orders.try_iter())),
+                    Ok(order) => {
+                        self.obey(iter::once(order).chain(orders.try_iter()));
+                        // Before the next tick: that can be another pass over the same thousands of targets.
+                        if self.turn_ends(Moment::now()) == Err(Unheard) {
+                            return;
+                        }
+                    }
                     // Nobody can ask for anything any more; a closed channel would be ready for ever.
                     Err(_) => orders = never(),
                 },

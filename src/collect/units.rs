@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::host;
+use crate::host::systemd::ACTION;
 
 /// A shared note of units by `process_name`. It outlives the process: that is when it is needed.
 #[derive(Clone, Debug, Default)]
@@ -25,12 +26,12 @@ impl Units {
 }
 
 /// The innermost service among the components of control group paths. A user's own services are out of the system
-/// manager's reach; and what lives in the agent's unit was started by a heal and is nobody's service.
+/// manager's reach; and what lives in the agent's unit, or in that of an action, was started by a heal and is nobody's service.
 fn unit_in(components: &[String]) -> Option<String> {
     if components.iter().any(|component| component.starts_with("user@")) {
         return None;
     }
-    components.iter().rev().find(|component| component.ends_with(".service")).cloned()
+    components.iter().rev().find(|component| component.ends_with(".service")).filter(|unit| !unit.starts_with(ACTION)).cloned()
 }
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ mod tests {
         check("/system.slice/docker.service/payload", Some("docker.service"));
         check("/user.slice/user-1000.slice/user@1000.service/app.slice/x.service", None);
         check("/user.slice/user-1000.slice/session-1.scope", None);
+        check("/system.slice/autoheal-action-7f3kq9zd-1772359200123.service", None);
         check("/", None);
     }
 }

@@ -43,6 +43,7 @@ use settings::Settings;
 use source::{Source, Sources, Text, Texts};
 
 pub use locate::{Location, Places};
+pub(crate) use raw_action::fault as action_fault;
 pub use render::{render, visible};
 pub use trust::Trust;
 pub(crate) use trust::other_writer;

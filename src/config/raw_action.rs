@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use jsonc_parser::ast::Value;
 
-use super::document::span;
-use super::node::{Cx, Fields, FromNode, record};
+use super::document::{Document, span};
+use super::node::{Cx, Fields, FromNode, entries, record};
 use super::playbook::{Action, ActionKind, Order, StatusSet, Verb};
 use super::problem::Draft;
 use super::shape::{AtLeastOne, Days, Headers, Megabytes, Method, Named, PositiveSeconds, Retries, Seconds, Url, words};
+use super::source::Text;
 use crate::clock::in_words;
 use crate::detect::condition::{Pattern, Selector};
 use crate::heal::action::http::is_ours;
@@ -244,6 +245,31 @@ fn delete_files(fields: &mut Fields<'_, '_, '_>) -> Option<ActionKind> {
 }
 
 /// What an action without a description is called.
+/// What a load would say to the action in a line `{"action": …, "labels": …}`, or to a key of the line that stands twice. A
+/// missing key is not looked for: whoever asks may leave out what does not matter to the question.
+pub(crate) fn fault(line: &str) -> Option<String> {
+    let text = Text::new("the line", line);
+    let document = match Document::open(&text) {
+        Ok(document) => document,
+        Err(problem) => return Some(problem.message),
+    };
+    let mut cx = Cx::new(&text);
+    entries(
+        &document.root,
+        &mut cx,
+        |_| false,
+        |key, value, cx| {
+            match key.name {
+                "action" => drop(Action::from_node(value, cx)),
+                "labels" => drop(entries(value, cx, |_| false, |_, _, _| Some(()))),
+                _ => {}
+            }
+            Some(())
+        },
+    );
+    cx.problems.into_iter().find(|problem| problem.code != "missing_key").map(|problem| problem.message)
+}
+
 fn describe(kind: &ActionKind) -> String {
     match kind {
         ActionKind::Shell { command } => command.clone(),

@@ -116,7 +116,8 @@ impl FromNode for KeepReports {
 struct Rules(Vec<AllowedCommand>);
 
 record! {
-    /// A rule with conditions of its own.
+    /// A rule with conditions of its own. `sandbox`: by default only the tools of the guard's table are confined to the paths of
+    /// their rule; `"on"` confines any program, `"off"` none, and lets it gain privileges as well.
     RuleObject {
         rule: Named,
         run_as: Option<Named>,

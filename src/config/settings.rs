@@ -101,7 +101,8 @@ pub struct AllowedCommand {
     pub requires_approval: bool,
     /// An upper limit for the action's timeout.
     pub timeout: Option<Duration>,
-    /// `"sandbox"`: `Some(true)` on, `Some(false)` off, `None` as the shipped table says.
+    /// `"sandbox"`: `Some(true)` on, the program starts no other and writes only below the paths of the rule; `Some(false)` off,
+    /// and it may gain privileges, too; `None` as the guard's table of programs says.
     pub sandbox: Option<bool>,
     /// For people.
     pub note: Option<String>,

@@ -38,13 +38,16 @@ pub enum Edge {
 pub struct Detector {
     rules: Vec<Rule>,
     /// By metric name, then by identity.
-    latest: HashMap<&'static str, HashMap<Labels, Latest>>,
+    latest: HashMap<&'static str, Entries>,
     /// When the first of the latest samples becomes stale, at the earliest.
     stale_at: Option<Moment>,
     expected: Expected,
     /// Kinds of which every target there is has a sample.
     settled: Vec<Kind>,
 }
+
+/// Boxed: a host can have many thousands, and a map is never full.
+type Entries = HashMap<Labels, Box<Latest>>;
 
 #[derive(Debug)]
 struct Latest {
@@ -146,11 +149,10 @@ impl Detector {
                 self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
             }
         }
-        let all: Vec<Sample> = self.latest.values().flat_map(HashMap::values).map(|latest| latest.sample.clone()).collect();
         let mut affected: BTreeSet<(usize, Labels)> = BTreeSet::new();
-        for sample in &all {
-            for &rule in self.route(sample).iter() {
-                affected.extend(self.rules[rule].identities(sample).into_iter().map(|identity| (rule, identity)));
+        for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
+            for &rule in latest.route(&self.rules).iter() {
+                affected.extend(self.rules[rule].identities(&latest.sample).into_iter().map(|identity| (rule, identity)));
             }
         }
         for (index, rule) in self.rules.iter().enumerate() {
@@ -226,24 +228,16 @@ impl Detector {
                 latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
                 latest.sample = sample.clone();
                 latest.report_unknown(now);
+                latest.route(&self.rules)
             }
             None => {
                 let unknown = sample.value.is_none().then_some((now, false));
-                entries.insert(sample.target.identity.clone(), Latest { sample: sample.clone(), unknown, rules: None });
+                let mut latest = Box::new(Latest { sample: sample.clone(), unknown, rules: None });
+                let rules = latest.route(&self.rules);
+                entries.insert(sample.target.identity.clone(), latest);
+                rules
             }
         }
-        self.route(sample)
-    }
-
-    fn route(&mut self, sample: &Sample) -> Arc<[usize]> {
-        let rules = &self.rules;
-        let Some(latest) = self.latest.get_mut(sample.metric.name).and_then(|entries| entries.get_mut(&sample.target.identity)) else {
-            return Arc::from([]);
-        };
-        let found = latest
-            .rules
-            .get_or_insert_with(|| rules.iter().enumerate().filter(|(_, rule)| rule.looks_at(sample)).map(|(index, _)| index).collect());
-        Arc::clone(found)
     }
 
     fn judge(&mut self, affected: &[(usize, Labels)], now: Moment) -> Vec<Edge> {
@@ -291,6 +285,13 @@ impl Detector {
 }
 
 impl Latest {
+    /// The rules that look at it.
+    fn route(&mut self, rules: &[Rule]) -> Arc<[usize]> {
+        let sample = &self.sample;
+        let found = || rules.iter().enumerate().filter(|(_, rule)| rule.looks_at(sample)).map(|(index, _)| index).collect();
+        Arc::clone(self.rules.get_or_insert_with(found))
+    }
+
     /// Says once that a metric has been unknown for three intervals.
     fn report_unknown(&mut self, now: Moment) {
         if self.sample.is_from_before_a_sleep(now) {
@@ -309,7 +310,7 @@ impl Latest {
 }
 
 /// The latest sample of a metric for an identity, joined on the labels that the metric has.
-fn find<'a>(latest: &'a HashMap<&'static str, HashMap<Labels, Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
+fn find<'a>(latest: &'a HashMap<&'static str, Entries>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
     let entries = latest.get(metric.name)?;
     if let Some(own) = entries.get(identity) {
         return Some(&own.sample);
@@ -349,7 +350,7 @@ fn trigger(condition: &Condition, samples: &[Sample]) -> Trigger {
         Operand::Text(text) => text.clone(),
     };
     let text = format!("{condition} (was {})", was.join(", "));
-    Trigger { text, metric: leading.metric.name.to_owned(), value: value(leading.metric), threshold }
+    Trigger { text, metric: leading.metric.name.into(), value: value(leading.metric), threshold }
 }
 
 /// How bad the leading value is: large where the condition asks for large values, small where it asks for small ones.

@@ -20,6 +20,10 @@ use crate::threads::{self, Worker};
 use detector::Detector;
 pub use detector::Edge;
 
+/// While so many messages wait for the recorder, it gets no samples: a batch can be a pass over thousands of targets, and the next one
+/// says much the same.
+const BEHIND: usize = 64;
+
 /// What the detector is told.
 #[derive(Clone, Debug)]
 pub enum Order {
@@ -50,7 +54,7 @@ pub struct Wiring {
     /// To the recorder.
     pub record: Option<Sender<Message>>,
     /// Everything that was measured, for those who show it; a reader that is gone is no matter.
-    pub seen: Option<Sender<Vec<Sample>>>,
+    pub seen: Option<Sender<Arc<Vec<Sample>>>>,
     /// Disconnected when the agent stops.
     pub shutdown: Receiver<()>,
 }
@@ -70,12 +74,12 @@ fn run(wiring: &Wiring) {
             recv(samples) -> batch => match batch {
                 Ok(batch) => {
                     let edges = detector.batch(&batch, Moment::now());
-                    if let Some(record) = &wiring.record {
-                        let known = batch.samples.iter().filter(|sample| sample.value.is_some());
-                        let _ = record.send(Message::Samples(known.cloned().collect()));
+                    let samples = Arc::new(batch.samples);
+                    if let Some(record) = wiring.record.as_ref().filter(|record| record.len() < BEHIND) {
+                        let _ = record.send(Message::Samples(Arc::clone(&samples)));
                     }
                     if let Some(seen) = &wiring.seen {
-                        let _ = seen.send(batch.samples);
+                        let _ = seen.send(samples);
                     }
                     edges
                 }

@@ -38,6 +38,12 @@ impl Progress {
         condition: &Condition,
         view: &View<'a, F>,
     ) -> Option<bool> {
+        if self.0.is_empty() {
+            let mut holds = Vec::new();
+            hold_times(condition, &mut holds);
+            // No more than it needs: thousands of targets have one each.
+            self.0 = vec![Node::default(); holds.len()];
+        }
         let mut place = 0;
         self.part(condition, view, &mut place)
     }
@@ -50,9 +56,6 @@ impl Progress {
     ) -> Option<bool> {
         let own = *place;
         *place += 1;
-        if self.0.len() <= own {
-            self.0.push(Node::default());
-        }
         // Every part is looked at, also when the result is known: each keeps its own time.
         let state = match &condition.test {
             Test::Compare(_) => condition.evaluate(&view.sample),

@@ -13,11 +13,15 @@ use crate::serve::wire::Lines;
 /// # Panics
 /// A line is none, or what was understood does not survive being said again.
 pub fn control(data: &[u8]) {
-    let data = &data[..data.len().min(REQUEST_BYTES + 1024)];
     let (mut theirs, ours) = UnixStream::pair().expect("the system has descriptors left");
-    theirs.write_all(data).expect("a socket holds as much as this");
+    theirs.set_nonblocking(true).expect("every socket can be");
+    let mut sent = 0;
+    while let Ok(count @ 1..) = theirs.write(&data[sent..]) {
+        sent += count;
+    }
+    let data = &data[..sent];
     drop(theirs);
-    let deadline = Moment::now().after(Duration::from_secs(10));
+    let deadline = Moment::now().after(Duration::from_secs(60));
     let mut lines = Lines::new(&ours);
     let mut at = 0;
     loop {

@@ -1,4 +1,4 @@
-//! What people ask of the heal worker, and what it shows them.
+//! What people, and the recorder, ask of the heal worker, and what it shows them.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ use crate::incident::event::Notice;
 use crate::incident::{Answer, DedupKey, Incident, Opening};
 use crate::sample::Labels;
 
-/// What people ask of the heal worker.
+/// What is asked of the heal worker, by people but for one.
 #[derive(Debug)]
 pub enum Command {
     /// Heal by hand; the answer is the incident's id, or why it is refused.
@@ -26,6 +26,8 @@ pub enum Command {
     Reset(String, Labels, Sender<Vec<DedupKey>>),
     /// How things stand.
     Show(Sender<Standing>),
+    /// The history was lost: what must survive a restart is written down again.
+    WriteDown,
     /// Everything that happens from now on; whoever does not keep up is left behind.
     Follow(Sender<Change>),
 }
@@ -70,6 +72,7 @@ impl Command {
                 let _ = reply.send(healer.standing(now));
                 Vec::new()
             }
+            Self::WriteDown => healer.all_to_save(),
             Self::Follow(_) => Vec::new(),
         }
     }

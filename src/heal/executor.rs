@@ -10,12 +10,15 @@ use std::time::Duration;
 use nix::unistd::User;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::cgroup::Group;
 use super::confine;
 use super::guard::{self, Permit};
 use super::outcome::{End, Limit, Outcome};
 use super::output::Output;
-use super::tree;
+use super::transient::Unit;
+use super::tree::{self, Started};
 use crate::clock::Moment;
+use crate::host::systemd::ACTION;
 
 /// How often a running action looks whether the agent stops. Its own end and its output wake it at once.
 const LOOK: Duration = Duration::from_millis(100);
@@ -31,6 +34,8 @@ pub struct Execution {
     pub facts: Vec<(String, String)>,
     /// The action's time, for the record.
     pub timeout: Duration,
+    /// The unit of systemd's in which it runs; `None`: the agent runs it itself.
+    pub unit: Option<Unit>,
 }
 
 /// Runs the program to its end, or to the limit. `started` learns the process id as soon as there is one; the process becomes
@@ -51,6 +56,8 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
         }
     };
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    let group = group_of(execution, pid);
+    let everything = Started { descent: Some((pid, &before)), group: group.as_ref() };
     let gate = child.stdin.take();
     if started(pid) {
         let_go(gate);
@@ -58,20 +65,55 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
         drop(gate);
     }
     let mut output = Output::default();
-    match supervise(&mut child, &mut output, limit) {
-        // What it left behind are daemons; the dead among them are reaped when no child has an owner any more.
-        Some(status) => ended(end_of(status, &output), output),
-        None => {
-            let left = tree::end(pid, &before, || drain(&mut child, &mut output));
-            if left > 0 {
-                log::error!("processes of an action cannot be killed pid={pid} count={left} (uninterruptible wait?)");
-                output.push(format!("\n[{left} processes could not be killed]").as_bytes());
-            }
-            drain(&mut child, &mut output);
-            let _ = child.try_wait();
-            let stopped = limit.stop.load(std::sync::atomic::Ordering::Relaxed);
-            ended(if stopped { End::Stopped } else { End::TimedOut(execution.timeout) }, output)
+    let status = supervise(&mut child, &mut output, limit);
+    // What is left behind after this are daemons; the dead among them are reaped when no child has an owner any more.
+    let end = status.map(|status| end_of(status, &output));
+    if end.is_none() {
+        if execution.unit.is_some() && !group.as_ref().is_some_and(Group::exists) {
+            output.push(b"[systemd had not started the unit]\n");
         }
+        note(everything.end(|| drain(&mut child, &mut output)), &mut output);
+        drain(&mut child, &mut output);
+        let _ = child.try_wait();
+    }
+    let mut outcome = ended(end.clone().unwrap_or_else(|| cut_off(execution, limit)), output);
+    if let Some(unit) = &execution.unit {
+        outcome.end = match (unit.end_of(&outcome.end, &mut outcome.output), end) {
+            (_, None) => outcome.end,
+            (Ok(end), _) => end,
+            (Err(reason), _) if unit.outlasts_client(&execution.helper, limit) => End::Failed(reason),
+            (Err(_), _) => {
+                note(everything.end(|| ()), &mut Output::default());
+                cut_off(execution, limit)
+            }
+        };
+        outcome.duration = Moment::now().since(begin);
+    }
+    outcome
+}
+
+/// Why it did not end by itself.
+fn cut_off(execution: &Execution, limit: &Limit) -> End {
+    let stopped = limit.stop.load(std::sync::atomic::Ordering::Relaxed);
+    if stopped { End::Stopped } else { End::TimedOut(execution.timeout) }
+}
+
+/// The control group in which the program will be: the unit's, or one that the child, which waits, is put into.
+fn group_of(execution: &Execution, child: i32) -> Option<Group> {
+    match &execution.unit {
+        Some(unit) => unit.group(),
+        None => {
+            let name = format!("{ACTION}{child}-{}", Moment::now().wall.as_millisecond());
+            Group::make(&name).ok().filter(|group| group.take(child).is_ok())
+        }
+    }
+}
+
+/// Says how many processes would not die.
+fn note(left: usize, output: &mut Output) {
+    if left > 0 {
+        log::error!("processes of an action cannot be killed count={left} (uninterruptible wait?)");
+        output.push(format!("\n[{left} processes could not be killed]").as_bytes());
     }
 }
 
@@ -114,8 +156,15 @@ fn let_go(gate: Option<ChildStdin>) {
 fn spawn(permit: &Permit, execution: &Execution) -> std::io::Result<Child> {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that starts actions, from a permit")]
     let mut command = Command::new(&execution.helper);
-    command.args(confine::arguments(permit.run_as())).arg(permit.program()).args(permit.argv().iter().skip(1));
-    command.env_clear().envs(environment(permit.run_as(), &execution.command_path)).envs(execution.facts.iter().cloned());
+    let environment = environment(permit.run_as(), &execution.command_path).into_iter().chain(execution.facts.iter().cloned());
+    match &execution.unit {
+        // The client is root's, and needs no environment.
+        Some(unit) => command.args(confine::gate_only()).args(unit.words(permit, environment)?).env_clear(),
+        None => {
+            command.args(confine::arguments(permit)).arg(permit.program()).args(permit.argv().iter().skip(1));
+            command.env_clear().envs(environment)
+        }
+    };
     command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()
 }
 

@@ -13,6 +13,7 @@ use super::executor::{self, Execution};
 use super::guard::{Permit, RefusalKind, Request};
 use super::healer::Healer;
 use super::outcome::{End, Limit, Outcome};
+use super::transient::Unit;
 use crate::clock::Moment;
 use crate::collect::{Exclusions, Units, process};
 use crate::config::Config;
@@ -27,6 +28,8 @@ use crate::threads;
 #[derive(Debug)]
 pub(crate) struct Job {
     kind: ActionKind,
+    /// The unit that a service action is about, if it was found meanwhile.
+    unit: Option<String>,
     /// `None` for actions that only look or tell.
     permit: Option<Permit>,
     values: Values,
@@ -95,7 +98,7 @@ pub(crate) fn prepare(healer: &Healer, incident: &Incident, index: usize, config
         return (Prepared::Ask(to_show(incident, index, argv, config, units)), None);
     }
     let timeout = permit.as_ref().and_then(Permit::timeout).map_or(action.timeout, |limit| limit.min(action.timeout));
-    (Prepared::Running(argv, None), Some(Job { kind: action.kind.clone(), permit, values, timeout }))
+    (Prepared::Running(argv, None), Some(Job { kind: action.kind.clone(), unit, permit, values, timeout }))
 }
 
 /// What a human is shown: this action, and where the whole playbook needs a yes, all that follow and would be permitted now.
@@ -175,8 +178,10 @@ pub(crate) fn start(job: Job, incident: &Incident, config: &Arc<Config>, surroun
     let (done, starts, failed_id) = (surroundings.done.clone(), surroundings.starts.clone(), id.clone());
     let started = threads::try_spawn("heal:action", move || {
         let own_id = id.clone();
-        let gate = Gate::new(&own_id, &surroundings, job.timeout);
-        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run(&job, facts, &config, &surroundings, &gate)));
+        let unit = job.permit.as_ref().and_then(|permit| Unit::for_run(permit, &own_id, job.timeout));
+        let gate = Gate::new(&own_id, &surroundings, job.timeout, unit.as_ref());
+        let run = || run(&job, facts, &config, &surroundings, (&gate, unit));
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         // What could not even be started has its intent on record too: then its outcome has a place.
         let passed = gate.pass(None);
         let broken = |_| Outcome::native(Err("autoheal failed inside; see its log".to_owned()), Duration::ZERO);
@@ -199,12 +204,14 @@ struct Gate<'a> {
     id: &'a str,
     starts: &'a Sender<Start>,
     timeout: Duration,
+    unit: Option<String>,
     passed: Cell<Option<bool>>,
 }
 
 impl<'a> Gate<'a> {
-    fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration) -> Self {
-        Self { id, starts: &surroundings.starts, timeout, passed: Cell::new(None) }
+    fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration, unit: Option<&Unit>) -> Self {
+        let unit = unit.map(|unit| unit.name().to_owned());
+        Self { id, starts: &surroundings.starts, timeout, unit, passed: Cell::new(None) }
     }
 
     /// Whether the action may start.
@@ -215,7 +222,7 @@ impl<'a> Gate<'a> {
         let (go, gone) = bounded(1);
         let process = pid.and_then(|pid| {
             let started = signal_process::started(u32::try_from(pid).ok()?)?;
-            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout })
+            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout, unit: self.unit.clone() })
         });
         let passed = self.starts.send(Start { id: self.id.to_owned(), process, go }).is_ok() && gone.recv().is_ok();
         self.passed.set(Some(passed));
@@ -234,10 +241,19 @@ fn facts(values: &Values) -> Vec<(String, String)> {
     values.iter().filter_map(named).collect()
 }
 
-fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &Surroundings, gate: &Gate<'_>) -> Outcome {
+fn run(
+    job: &Job,
+    facts: Vec<(String, String)>,
+    config: &Config,
+    surroundings: &Surroundings,
+    (gate, unit): (&Gate<'_>, Option<Unit>),
+) -> Outcome {
     let program = matches!(job.kind, ActionKind::Shell { .. } | ActionKind::Service { .. });
     if !program && !gate.pass(None) {
         return Outcome { end: End::Stopped, ..Outcome::native(Ok(String::new()), Duration::ZERO) };
+    }
+    if !program && let Err(reason) = still_permitted(job, config) {
+        return Outcome::native(Err(reason), Duration::ZERO);
     }
     let begin = Moment::now();
     let limit = Limit { deadline: begin.after(job.timeout), stop: Arc::clone(&surroundings.stop) };
@@ -255,12 +271,16 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
     match (&job.kind, &job.permit) {
         (ActionKind::Shell { .. } | ActionKind::Service { .. }, Some(permit)) => {
             let (helper, command_path) = (surroundings.helper.clone(), config.settings.command_path.clone());
-            let execution = Execution { helper, command_path, facts, timeout: job.timeout };
-            let mut excluded = None;
-            executor::run(permit, &execution, &limit, |pid| {
+            let _unit = unit.as_ref().map(|unit| surroundings.exclusions.exclude_unit(unit.name()));
+            let execution = Execution { helper, command_path, facts, timeout: job.timeout, unit };
+            let (mut excluded, mut refused) = (None, None);
+            let outcome = executor::run(permit, &execution, &limit, |pid| {
                 excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid));
-                gate.pass(Some(pid))
-            })
+                let passed = gate.pass(Some(pid));
+                refused = passed.then(|| still_permitted(job, config).err()).flatten();
+                passed && refused.is_none()
+            });
+            refused.map_or(outcome, |reason| Outcome::native(Err(reason), Moment::now().since(begin)))
         }
         (ActionKind::Http { headers, body, expect_status, .. }, Some(_)) => {
             let headers: Vec<(String, String)> = headers.iter().map(|(name, value)| (name.clone(), fill(value))).collect();
@@ -282,7 +302,7 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
             native(archive_log::run(Path::new(word(1)), to, *keep, begin, &limit))
         }
         (ActionKind::SignalProcess { then_kill_after, .. }, Some(_)) => {
-            native(processes(&config.settings, word(1)).and_then(|found| signal_process::run(&found, word(2), *then_kill_after, &limit)))
+            native(signal_process::run(|| processes(&config.settings, word(1)), word(2), *then_kill_after, &limit))
         }
         (ActionKind::TopProcesses { by, count }, _) => native(top_processes::table(*by, *count, &limit)),
         (ActionKind::Notify { message }, _) => {
@@ -294,15 +314,26 @@ fn run(job: &Job, facts: Vec<(String, String)>, config: &Config, surroundings: &
     }
 }
 
-/// The live processes of a watch entry, with their start times.
-fn processes(settings: &Settings, name: &str) -> Result<Vec<(u32, u64)>, String> {
+/// Asks the guard again, right before the start: since it was asked, the intent was written down, and perhaps the disk was slow.
+/// A path that leads elsewhere or a program that was replaced meanwhile is a refusal.
+fn still_permitted(job: &Job, config: &Config) -> Result<(), String> {
+    let Some(request) = request(&job.kind, job.unit.as_deref()) else { return Ok(()) };
+    match config.policy.review(&request, &job.values) {
+        Ok(permit) if job.permit.as_ref() == Some(&permit) => Ok(()),
+        Ok(permit) => Err(format!("not started: {} was replaced after the guard had looked at it", permit.argv()[0])),
+        Err(refusal) => Err(format!("not started: {}", refusal.reason)),
+    }
+}
+
+/// The live processes of a watch entry.
+fn processes(settings: &Settings, name: &str) -> Result<Vec<u32>, String> {
     let entry = settings.watch.processes.iter().find(|entry| entry.name == name);
     let entry = entry.ok_or_else(|| format!("no process is watched under the name {name}"))?;
     let found = process::matches(entry)?;
     if let ProcessMatch::Pidfile(path) = &entry.matcher {
         meant_by_its_owner(path, &found)?;
     }
-    Ok(found.iter().filter_map(|found| Some((found.pid, signal_process::started(found.pid)?))).collect())
+    Ok(found.iter().map(|found| found.pid).collect())
 }
 
 /// A signal of root goes only to a process that whoever can write the pid file could signal himself: else a service's user could
@@ -325,30 +356,5 @@ fn meant_by_its_owner(path: &Path, found: &[process::Match]) -> Result<(), Strin
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::os::unix::fs::chown;
-
-    #[test]
-    fn a_pid_file_of_another_user_names_only_his_processes() {
-        if !nix::unistd::geteuid().is_root() {
-            return;
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("web.pid");
-        std::fs::write(&path, "1\n").unwrap();
-        let of = |user: &str| process::Match {
-            pid: 1,
-            exe: None,
-            command_line: String::new(),
-            user: Some(user.to_owned()),
-            started_at: jiff::Timestamp::UNIX_EPOCH,
-            why: String::new(),
-        };
-        assert_eq!(meant_by_its_owner(&path, &[of("root")]), Ok(()));
-        chown(&path, Some(12_345), None).unwrap();
-        assert_eq!(meant_by_its_owner(&path, &[of("12345")]), Ok(()));
-        assert!(meant_by_its_owner(&path, &[of("12345"), of("root")]).unwrap_err().contains("12345 could write"));
-        assert!(meant_by_its_owner(&dir.path().join("none"), &[of("root")]).is_err());
-    }
-}
+#[path = "job_tests.rs"]
+mod tests;

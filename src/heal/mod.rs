@@ -18,4 +18,7 @@ pub mod executor;
 pub mod evidence;
 pub mod confine;
 mod output;
+pub mod transient;
+mod cgroup;
+mod places;
 pub mod tree;

@@ -28,9 +28,9 @@ pub struct Track {
     /// Heals that failed or did not hold since the target was last stable.
     pub attempts: u32,
     /// A heal that was proven, and may still turn out not to hold.
-    healed: Option<Page>,
+    healed: Option<Box<Page>>,
     /// Open: no actions follow.
-    pub breaker: Option<Breaker>,
+    pub breaker: Option<Box<Breaker>>,
     /// People were told, and not yet that it is over.
     pub page: Option<Page>,
     /// Since when the condition has been false.
@@ -197,7 +197,7 @@ impl Tracks {
                 track.ended = last;
                 track.relapse = playbook.relapse;
                 let judged = incident.acted && !incident.interrupted && !playbook.relapse.is_zero();
-                track.healed = if judged { page() } else { None };
+                track.healed = if judged { page().map(Box::new) } else { None };
                 if playbook.relapse.is_zero() {
                     (track.attempts, track.breaker) = (0, None);
                 }
@@ -217,7 +217,7 @@ impl Tracks {
                 }
                 match &mut track.breaker {
                     Some(breaker) => breaker.wait_longer(playbook, now),
-                    None if incident.opens_breaker() => track.breaker = Some(Breaker::open(incident, now)),
+                    None if incident.opens_breaker() => track.breaker = Some(Box::new(Breaker::open(incident, now))),
                     None => {}
                 }
                 None

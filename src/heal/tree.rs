@@ -9,6 +9,8 @@ use std::time::Duration;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use rustix::process::{Pid, Signal};
 
+use super::cgroup::Group;
+
 /// After TERM, before KILL.
 const GRACE: Duration = Duration::from_secs(5);
 /// After KILL, before giving up: a process in an uninterruptible wait cannot be killed.
@@ -89,6 +91,7 @@ pub fn become_subreaper() {
     if let Err(error) = rustix::process::set_child_subreaper(Some(rustix::process::getpid())) {
         log::warn!("orphans of actions cannot be followed reason={error}");
     }
+    log::info!("actions run as {}", super::transient::supervision());
 }
 
 impl Before {
@@ -114,18 +117,71 @@ impl Before {
     }
 }
 
-/// Ends the action's leader and everything that it started: TERM, then KILL. Returns how many would not die. `meanwhile` runs
-/// at every look: who is ending may have much to say, and must not wait for a reader until it is killed.
-pub(crate) fn end(leader: i32, before: &Before, mut meanwhile: impl FnMut()) -> usize {
-    signal_all(leader, before, Signal::TERM);
-    if wait_until_gone(leader, before, (GRACE, PAUSE), &mut meanwhile) == 0 {
-        return 0;
+/// What an action started, as far as it can be told.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started<'a> {
+    /// The first process, a child of the agent, and what the agent had before it.
+    pub(crate) descent: Option<(i32, &'a Before)>,
+    /// Their control group.
+    pub(crate) group: Option<&'a Group>,
+}
+
+impl Started<'_> {
+    /// Ends all of it: TERM, then KILL. Returns how many would not die. `meanwhile` runs at every look: who is ending may have
+    /// much to say, and must not wait for a reader until it is killed.
+    pub(crate) fn end(&self, mut meanwhile: impl FnMut()) -> usize {
+        self.signal(Signal::TERM);
+        if self.wait_until_gone((GRACE, PAUSE), &mut meanwhile) == 0 {
+            return 0;
+        }
+        // What is being killed may fork meanwhile: it is looked for and killed again and again.
+        self.wait_until_gone((LAST_WAIT, SHORT_PAUSE), || {
+            meanwhile();
+            self.group.iter().for_each(|group| group.kill());
+            self.signal(Signal::KILL);
+        })
     }
-    // What is being killed may fork meanwhile: it is looked for and killed again and again.
-    wait_until_gone(leader, before, (LAST_WAIT, SHORT_PAUSE), || {
-        meanwhile();
-        signal_all(leader, before, Signal::KILL);
-    })
+
+    fn signal(&self, signal: Signal) {
+        if let Some((leader, before)) = self.descent {
+            signal_all(leader, before, signal);
+        }
+        #[cfg(target_os = "linux")]
+        self.in_group().into_iter().for_each(|process| send(process, signal));
+    }
+
+    /// Waits until the processes are gone and says how many are left. Adopted ones are reaped here; the leader is reaped by its
+    /// owner, so for it *gone* means zombie.
+    fn wait_until_gone(&self, (limit, pause): (Duration, Duration), mut meanwhile: impl FnMut()) -> usize {
+        let start = crate::clock::Moment::now();
+        loop {
+            meanwhile();
+            let look = || (self.reap(), self.left());
+            let Some((_, left)) = (0..LOOKS).map(|_| look()).find(|found| *found != (0, 0)) else { return 0 };
+            if crate::clock::Moment::now().since(start) >= limit {
+                // The dead alone say that somebody lived a moment ago, and may have had children.
+                return left.max(1);
+            }
+            wait(pause);
+        }
+    }
+
+    fn left(&self) -> usize {
+        let mut found: HashSet<Process> = self.in_group().into_iter().collect();
+        found.extend(self.descent.into_iter().flat_map(|(leader, before)| members(leader, before)));
+        found.len()
+    }
+
+    fn reap(&self) -> usize {
+        self.descent.map_or(0, |(leader, before)| reap_adopted(leader, before))
+    }
+
+    /// The live processes of the group. That a number is still theirs is known when it is looked up between two looks at it.
+    fn in_group(&self) -> Vec<Process> {
+        let Some(group) = self.group else { return Vec::new() };
+        let found = group.pids().into_iter().filter_map(stat);
+        found.filter(|stat| !stat.zombie && group.holds(stat.process.pid)).map(|stat| stat.process).collect()
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -155,24 +211,8 @@ fn send(process: Process, signal: Signal) {
     }
 }
 
-/// Waits until the action's processes are gone and says how many are left. Adopted ones are reaped here; the leader is
-/// reaped by its owner, so for it *gone* means zombie.
-fn wait_until_gone(leader: i32, before: &Before, (limit, pause): (Duration, Duration), mut meanwhile: impl FnMut()) -> usize {
-    let start = crate::clock::Moment::now();
-    loop {
-        meanwhile();
-        let look = || (reap_adopted(leader, before), members(leader, before).len());
-        let Some((_, left)) = (0..LOOKS).map(|_| look()).find(|found| *found != (0, 0)) else { return 0 };
-        if crate::clock::Moment::now().since(start) >= limit {
-            // The dead alone say that somebody lived a moment ago, and may have had children.
-            return left.max(1);
-        }
-        wait(pause);
-    }
-}
-
 /// Waits a little; nobody is there to interrupt it.
-fn wait(time: Duration) {
+pub(crate) fn wait(time: Duration) {
     let _ = crossbeam_channel::never::<()>().recv_timeout(time);
 }
 

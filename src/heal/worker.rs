@@ -291,7 +291,7 @@ impl HealWorker {
                 Effect::Prepare { id, index } => queue.extend(self.prepare(&id, index)),
                 Effect::Adopt { id, process, until } => {
                     let (ended, shutdown) = (self.adopted_out.clone(), self.wiring.shutdown.clone());
-                    adopt::wait(id, process, until, &self.wiring.exclusions, ended, shutdown);
+                    adopt::wait(id, process, until, (&self.wiring.exclusions, &self.wiring.helper), ended, shutdown);
                 }
                 Effect::Tell(kind, incident) => {
                     let text = notice::text(kind, &incident, &self.report(&incident));

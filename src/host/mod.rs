@@ -1,7 +1,7 @@
 //! The agent and the system that runs it: signals, the service manager, the lock.
 
-pub mod allocator;
 pub mod lock;
+pub mod raw;
 pub mod signals;
 pub mod systemd;
 

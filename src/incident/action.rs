@@ -44,6 +44,9 @@ pub struct RunningProcess {
     pub boot: String,
     /// The action's limit counts from its start.
     pub timeout: Duration,
+    /// The unit of systemd's of which this is only the client.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unit: Option<String>,
 }
 
 /// What became of an action.

@@ -167,7 +167,7 @@ pub struct Trigger {
     /// `disk_usage > 90 (was 96.2)`
     pub text: String,
     /// The metric that tells the targets apart.
-    pub metric: String,
+    pub metric: Cow<'static, str>,
     /// Its value.
     pub value: Option<Value>,
     /// What it was compared with, as text.

@@ -20,7 +20,7 @@ fn acting(now: Moment) -> Incident {
     let opening = Opening {
         playbook: Arc::new(Playbook::try_from(saved).unwrap()),
         target: (*Target::new(Labels::from([("mount", "/")]), Labels::default())).clone(),
-        trigger: Trigger { text: "by hand".to_owned(), metric: "disk_usage".to_owned(), value: None, threshold: "90".to_owned() },
+        trigger: Trigger { text: "by hand".to_owned(), metric: "disk_usage".into(), value: None, threshold: "90".to_owned() },
         samples: Vec::new(),
         started: now,
         source: Source::Cli,

@@ -23,8 +23,8 @@ pub enum Message {
     },
     /// Anything else that belongs into the history.
     Entry(Entry),
-    /// What was measured.
-    Samples(Vec<Sample>),
+    /// What was measured; what is unknown is no part of the history.
+    Samples(Arc<Vec<Sample>>),
     /// How long things are kept from now on.
     Settings(Keep),
 }

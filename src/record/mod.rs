@@ -9,6 +9,7 @@ mod message;
 pub mod notice;
 pub mod recorder;
 pub mod report;
+pub mod retold;
 pub mod row;
 pub mod saved;
 pub mod stats;

@@ -28,6 +28,8 @@ const DAY: Duration = Duration::from_secs(86_400);
 /// So many messages are taken in before the next transaction. While writing works the rest waits in the channel, where it costs
 /// nothing to look for an older row of the same thing.
 const AT_ONCE: usize = 64;
+/// So many reports are brought to the disk in one turn.
+const SYNCED: usize = 4;
 /// So many rows of samples wait for room; the oldest give way.
 const SAMPLE_ROWS: usize = 5000;
 
@@ -43,13 +45,17 @@ pub struct Recorder {
     /// Incidents that somebody wants to be durable.
     acks: Vec<(String, Ack)>,
     /// The reports that came with the rows of this turn.
-    texts: BTreeMap<PathBuf, String>,
+    texts: BTreeMap<PathBuf, Text>,
     aggregator: Aggregator,
     samples: Vec<SampleRow>,
     keep: Keep,
     sweep: Option<Sweep>,
     next_flush: Moment,
     next_sweep: Moment,
+    /// The history is a new one, and the facts of the one before it are not in it.
+    forgot: bool,
+    /// Reports of incidents that have ended may not be on the disk yet.
+    unsynced: bool,
     /// The last try to write rows failed.
     failing: bool,
     /// How many rows waited when a try succeeded again.
@@ -59,10 +65,18 @@ pub struct Recorder {
     state: SharedState,
 }
 
-/// Starts the thread. It ends when the sender of the messages is dropped, after writing what it can.
+/// A report, and whether its incident has ended.
+#[derive(Debug)]
+struct Text {
+    text: String,
+    ended: bool,
+}
+
+/// Starts the thread. It ends when the sender of the messages is dropped, after writing what it can. `forgot` is called when a new
+/// history was begun in the place of one that was damaged or removed: who remembers facts must give them again.
 #[must_use]
-pub fn start(recorder: Recorder, messages: Receiver<Message>) -> Worker {
-    threads::spawn("record", move || recorder.run(&messages))
+pub fn start(recorder: Recorder, messages: Receiver<Message>, forgot: impl Fn() + Send + 'static) -> Worker {
+    threads::spawn("record", move || recorder.run(&messages, &forgot))
 }
 
 impl Recorder {
@@ -91,13 +105,15 @@ impl Recorder {
             sweep: None,
             next_flush: now.after(FLUSH),
             next_sweep: now,
+            forgot: false,
+            unsynced: true,
             failing: false,
             waited: 0,
             complained: false,
             state: SharedState::default(),
         };
         let restored = match opened {
-            Ok(Opened { history, .. }) => recorder.begin_with(history),
+            Ok(Opened { history, .. }) => recorder.begin_with(history, now),
             Err(OpenError::NoRoom(reason)) => {
                 recorder.failing = true;
                 recorder.complain(&reason);
@@ -108,7 +124,8 @@ impl Recorder {
         Ok((recorder, restored))
     }
 
-    fn begin_with(&mut self, history: History) -> Restored {
+    fn begin_with(&mut self, history: History, now: Moment) -> Restored {
+        self.reports.retell(&history, now.wall);
         let restored = history.restore().unwrap_or_else(|error| {
             log::error!("what an earlier run left behind cannot be read: {error}");
             Restored::default()
@@ -124,7 +141,7 @@ impl Recorder {
         self.state.clone()
     }
 
-    fn run(mut self, messages: &Receiver<Message>) {
+    fn run(mut self, messages: &Receiver<Message>, forgot: &dyn Fn()) {
         loop {
             let message = messages.recv_timeout(self.wait(Moment::now()));
             let now = Moment::now();
@@ -138,6 +155,9 @@ impl Recorder {
                 Err(RecvTimeoutError::Disconnected) => return self.stop(now),
             }
             self.turn(now);
+            if mem::take(&mut self.forgot) {
+                forgot();
+            }
         }
     }
 
@@ -146,7 +166,7 @@ impl Recorder {
         let flush = self.next_flush.since(now);
         if self.failing {
             flush.min(RETRY)
-        } else if self.backlog.len() > 0 || self.sweep.is_some() || self.next_sweep.is_due_after_sleep(now) {
+        } else if self.backlog.len() > 0 || self.unsynced || self.sweep.is_some() || self.next_sweep.is_due_after_sleep(now) {
             Duration::ZERO
         } else if self.reports.is_behind() {
             flush.min(RETRY)
@@ -160,8 +180,8 @@ impl Recorder {
             Message::Incident { row, report: (path, text), ack } => {
                 let urgent = ack.is_some();
                 self.acks.extend(ack.map(|ack| (row.id.clone(), ack)));
+                self.texts.insert(path, Text { text, ended: !row.live });
                 self.backlog.put(Entry::Incident(row), urgent);
-                self.texts.insert(path, text);
             }
             Message::Entry(entry) => self.backlog.put(entry, false),
             Message::Samples(samples) => self.aggregator.feed(&samples),
@@ -193,6 +213,9 @@ impl Recorder {
             }
         }
         self.forget_old(now);
+        if self.unsynced && self.backlog.len() == 0 {
+            self.unsynced = self.reports.sync(SYNCED);
+        }
         let (behind, dropped) = (self.backlog.len() + self.reports.waiting(), self.backlog.dropped() + self.reports.dropped());
         self.state.change(|state| (state.behind, state.dropped) = (behind, dropped));
     }
@@ -200,8 +223,12 @@ impl Recorder {
     fn write_reports(&mut self, chosen: impl Fn(&Path) -> bool) {
         let (chosen, later): (BTreeMap<_, _>, _) = mem::take(&mut self.texts).into_iter().partition(|(path, _)| chosen(path));
         self.texts = later;
-        for (path, text) in chosen {
+        for (path, Text { text, ended }) in chosen {
             self.reports.write_text(&path, text);
+            if ended {
+                self.reports.is_final(&path);
+                self.unsynced = true;
+            }
         }
     }
 
@@ -240,7 +267,7 @@ impl Recorder {
         if rows.is_empty() && !self.failing {
             return Ok(());
         }
-        opened(&mut self.history, &self.dir, now)?.write(rows)
+        opened(&mut self.history, &mut self.forgot, &self.dir, now)?.write(rows)
     }
 
     /// Answers for the first `count` rows, which are durable now; after a failure for all.
@@ -263,7 +290,10 @@ impl Recorder {
             WriteError::Full(_) => self.history = Some(history),
             WriteError::Lost(_) => {}
             WriteError::Damaged(reason) => match history.renew(reason, now.wall) {
-                Ok(opened) => self.history = Some(opened.history),
+                Ok(opened) => {
+                    self.history = Some(opened.history);
+                    self.forgot = true;
+                }
                 Err(error) => log::error!("{error}"),
             },
         }
@@ -291,7 +321,7 @@ impl Recorder {
             self.samples.drain(..surplus);
             return;
         }
-        match opened(&mut self.history, &self.dir, now).and_then(|history| history.write_samples(&self.samples)) {
+        match opened(&mut self.history, &mut self.forgot, &self.dir, now).and_then(|history| history.write_samples(&self.samples)) {
             Ok(()) => self.samples.clear(),
             Err(error) => {
                 log::debug!("rows of samples wait rows={}: {error}", self.samples.len());
@@ -313,7 +343,7 @@ impl Recorder {
             }
         }
         let Some(mut sweep) = self.sweep.take() else { return };
-        match opened(&mut self.history, &self.dir, now).and_then(|history| sweep.step(history)) {
+        match opened(&mut self.history, &mut self.forgot, &self.dir, now).and_then(|history| sweep.step(history)) {
             Ok(true) => {}
             Ok(false) => self.sweep = Some(sweep),
             Err(error) => {
@@ -331,6 +361,7 @@ impl Recorder {
         }
         self.samples.extend(self.aggregator.take_all());
         self.write_samples(now);
+        self.reports.sync(SYNCED * 16);
         if self.backlog.len() > 0 || self.reports.is_behind() {
             log::error!("there was no room until the end: lost rows={} reports={}", self.backlog.len(), self.reports.waiting());
         }
@@ -338,11 +369,14 @@ impl Recorder {
 }
 
 /// The history, opened anew if need be.
-fn opened<'a>(history: &'a mut Option<History>, dir: &Path, now: Moment) -> Result<&'a mut History, WriteError> {
+fn opened<'a>(history: &'a mut Option<History>, forgot: &mut bool, dir: &Path, now: Moment) -> Result<&'a mut History, WriteError> {
     match history {
         Some(history) => Ok(history),
         None => match History::open(dir, now.wall) {
-            Ok(opened) => Ok(history.insert(opened.history)),
+            Ok(opened) => {
+                *forgot |= opened.is_new;
+                Ok(history.insert(opened.history))
+            }
             Err(error) => Err(WriteError::Lost(error.to_string())),
         },
     }

@@ -147,22 +147,90 @@ fn a_start_without_room_is_a_start() {
     assert_eq!(open(root.path(), now).1.incidents, pairs([("a", "one")]));
 }
 
-#[test]
-fn a_database_that_is_damaged_while_the_agent_runs_is_set_aside() {
-    let mut rig = Rig::new();
-    rig.tell("a", "one", None);
-    rig.turn(0);
-    let path = data(rig.root.path()).join("history.db");
-    rig.recorder.history = None;
+/// Overwrites the first page of the incidents.
+fn damage(dir: &Path) {
+    let path = dir.join("history.db");
     let connection = rusqlite::Connection::open(&path).unwrap();
     let root = "SELECT rootpage FROM sqlite_schema WHERE name = 'incidents'";
     let page: u32 = connection.query_row(root, [], |row| row.get(0)).unwrap();
     drop(connection);
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     std::os::unix::fs::FileExt::write_all_at(&file, &[0xa5; 4096], u64::from(page - 1) * 4096).unwrap();
+}
+
+#[test]
+fn a_history_that_is_lost_is_given_its_facts_again() {
+    let root = tempfile::tempdir().unwrap();
+    let (sender, messages) = unbounded();
+    let (forgot, asked) = unbounded();
+    let worker = start(open(root.path(), Moment::now()).0, messages, move || forgot.send(()).unwrap());
+    let fact = || Message::Entry(Entry::Fact { key: "track/a".to_owned(), text: Some("cooldown".to_owned()) });
+    let (reply, acked) = unbounded();
+    let tell = |token| {
+        let report = (data(root.path()).join("2026-11-01-a.md"), "one".to_owned());
+        let ack = Some(Ack { token, reply: reply.clone() });
+        sender.send(Message::Incident { row: row("a", "one"), report, ack }).unwrap();
+        assert_eq!(acked.recv_timeout(Duration::from_secs(10)), Ok(Acked { token, durable: true }));
+    };
+    sender.send(fact()).unwrap();
+    tell(1);
+    assert!(asked.is_empty());
+    // Whatever the reason, the next write finds another history in its place.
+    fs::remove_file(data(root.path()).join("history.db")).unwrap();
+    tell(2);
+    assert_eq!(asked.recv_timeout(Duration::from_secs(10)), Ok(()));
+    sender.send(fact()).unwrap();
+    drop(sender);
+    assert_eq!(worker.ended().recv_timeout(Duration::from_secs(20)), Ok(true));
+    assert_eq!(open(root.path(), Moment::now()).1.facts, pairs([("track/a", "cooldown")]));
+}
+
+/// An incident with an end, and where its report belongs.
+fn ended(root: &Path, id: &str, at: Moment) -> (Box<IncidentRow>, PathBuf) {
+    let path = data(root).join(format!("2026-11-01-{id}.md"));
+    let view = format!(r#"{{"playbook": "disk", "timeline": [{{"event": "escalated", "text": "{id} failed"}}]}}"#);
+    let (status, report) = ("escalated".to_owned(), path.display().to_string());
+    let row = IncidentRow { live: false, ended_at: Some(at.wall.as_millisecond()), status, report, state: None, ..*row(id, &view) };
+    (Box::new(row), path)
+}
+
+#[test]
+fn a_report_that_a_crash_kept_from_being_written_is_made_anew() {
+    let mut rig = Rig::new();
+    let day_ago = rig.now.before(Duration::from_secs(86_401));
+    let paths: Vec<PathBuf> = [("killed", rig.now), ("cut", rig.now), ("whole", rig.now), ("old", day_ago)]
+        .map(|(id, at)| {
+            let (row, path) = ended(rig.root.path(), id, at);
+            rig.recorder.take(Message::Entry(Entry::Incident(row)), rig.now);
+            path
+        })
+        .into();
+    fs::write(&paths[1], "").unwrap();
+    fs::write(&paths[2], "as it was").unwrap();
+    rig.turn(0);
+    assert!(!paths[0].exists(), "killed between the row and the report");
+    drop(rig.recorder);
+    let _next = open(rig.root.path(), rig.now);
+    for (path, id) in paths.iter().zip(["killed", "cut"]) {
+        let text = fs::read_to_string(path).unwrap();
+        assert!(text.contains(&format!("# Incident {id}\n")) && text.contains(&format!("{id} failed")), "{text}");
+        assert!(text.contains("- **Status**: escalated"), "{text}");
+    }
+    assert_eq!(fs::read_to_string(&paths[2]).unwrap(), "as it was");
+    assert!(!paths[3].exists(), "what ended long ago is left as somebody left it");
+}
+
+#[test]
+fn a_database_that_is_damaged_while_the_agent_runs_is_set_aside() {
+    let mut rig = Rig::new();
+    rig.tell("a", "one", None);
+    rig.turn(0);
+    rig.recorder.history = None;
+    damage(&data(rig.root.path()));
     rig.tell("b", "one", Some(1));
     assert_eq!(rig.turn(5), [(1, true)]);
     assert_eq!(rig.written(), pairs([("b", "one")]));
+    assert!(rig.recorder.forgot, "who remembers facts is asked for them");
     let aside = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with("history.db.damaged-");
     assert!(fs::read_dir(data(rig.root.path())).unwrap().any(|entry| aside(entry.unwrap())));
 }
@@ -192,7 +260,7 @@ fn samples_are_written_once_a_minute_and_old_things_once_a_day() {
         let connection = rusqlite::Connection::open(data(rig.root.path()).join("history.db")).unwrap();
         connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0)).unwrap()
     };
-    rig.recorder.take(Message::Samples(vec![sample(rig.now)]), rig.now);
+    rig.recorder.take(Message::Samples(vec![sample(rig.now)].into()), rig.now);
     rig.turn(59);
     assert_eq!(rows(&rig), 0);
     rig.turn(60);
@@ -212,7 +280,7 @@ fn samples_are_written_once_a_minute_and_old_things_once_a_day() {
 fn the_thread_writes_what_it_has_and_ends() {
     let root = tempfile::tempdir().unwrap();
     let (sender, messages) = unbounded();
-    let worker = start(open(root.path(), Moment::now()).0, messages);
+    let worker = start(open(root.path(), Moment::now()).0, messages, || ());
     let (reply, acked) = unbounded();
     let report = (data(root.path()).join("2026-11-01-a.md"), "one".to_owned());
     sender.send(Message::Incident { row: row("a", "{}"), report: report.clone(), ack: Some(Ack { token: 7, reply }) }).unwrap();

@@ -109,18 +109,36 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::heal::healer::{Effect, Healer};
+    use crate::incident::id::Ids;
+    use crate::sample::Labels;
+
+    fn silence(until: Moment) -> Silence {
+        Silence { id: "a".to_owned(), playbook: None, labels: Labels::default(), until, reason: None, by: "root".to_owned() }
+    }
+
+    #[test]
+    fn what_is_written_down_after_a_loss_is_all_that_a_restart_needs() {
+        let now = Moment::at_seconds(1000.0);
+        let key = DedupKey { playbook: "disk".to_owned(), identity: Labels::from([("mount", "/data")]) };
+        let track: Track = serde_json::from_value(serde_json::json!({"attempts": 2, "denied": true, "cooldown": now})).unwrap();
+        let (tracks, budget, silences) = (BTreeMap::from([(key, track)]), vec![now], vec![silence(now.after(Duration::from_secs(60)))]);
+        let saved = Saved { incidents: Vec::new(), tracks, budget, silences };
+        let mut healer = Healer::new("host".to_owned(), Ids::new(1), false, 60);
+        healer.load(saved.clone());
+        let facts =
+            healer.all_to_save().into_iter().map(|effect| if let Effect::Save(fact) = effect { *fact } else { panic!("{effect:?}") });
+        let kept = facts.flat_map(|fact| entries(fact, "boot", now)).filter_map(|entry| match entry {
+            Entry::Fact { key, text } => Some((key, text?)),
+            _ => None,
+        });
+        let again = restore(Restored { facts: kept.collect(), ..Restored::default() }, "boot", now);
+        assert_eq!((again.tracks, again.budget, again.silences), (saved.tracks, saved.budget, saved.silences));
+    }
 
     #[test]
     fn moments_of_an_earlier_boot_keep_their_wall_time() {
         let now = Moment::at_seconds(1000.0);
-        let silence = |until| Silence {
-            id: "a".to_owned(),
-            playbook: None,
-            labels: crate::sample::Labels::default(),
-            until,
-            reason: None,
-            by: "root".to_owned(),
-        };
         // The machine started anew: its clocks read less than before, an hour of wall time has passed.
         let until = Moment { boot: Duration::from_secs(7), running: Duration::from_secs(7), wall: now.wall + Duration::from_secs(600) };
         let kept = keep(&silence(until), "before");

@@ -201,13 +201,13 @@ impl Answer {
     /// The answer as a line, with the line break.
     #[must_use]
     pub fn to_line(&self) -> Vec<u8> {
-        line_of(&serde_json::json!(self))
+        line_of(self)
     }
 }
 
-fn line_of(value: &Value) -> Vec<u8> {
+fn line_of(message: &impl Serialize) -> Vec<u8> {
     // JSON escapes line breaks inside strings: there is exactly one, at the end.
-    let mut line = value.to_string().into_bytes();
+    let mut line = serde_json::to_vec(message).unwrap_or_default();
     line.push(b'\n');
     line
 }
@@ -303,7 +303,7 @@ mod tests {
             (Answer::Line(serde_json::json!("x")), "{\"line\":\"x\"}\n"),
             (
                 Answer::Error(Refusal::refused("not_permitted", "no")),
-                "{\"error\":{\"code\":\"not_permitted\",\"exit\":4,\"message\":\"no\"}}\n",
+                "{\"error\":{\"code\":\"not_permitted\",\"message\":\"no\",\"exit\":4}}\n",
             ),
         ] {
             assert_eq!(String::from_utf8(answer.to_line()).unwrap(), line);

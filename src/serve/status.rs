@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::board::Facts;
 use crate::clock::Moment;
 use crate::config::source::{PLAYBOOKS, SETTINGS};
+use crate::heal::confine::protections;
 use crate::heal::healer::Standing;
 use crate::heal::silence::Silence;
 use crate::incident::DedupKey;
@@ -30,7 +31,7 @@ pub fn of(facts: &Facts, standing: &Standing, samples: &[Sample], recorder: &Rec
         Some(with(key, json!({"until": at(until)})))
     });
     let incidents = standing.incidents.iter().map(|incident| json!(incident.summary(Some(&report_path(&facts.data_dir, incident)))));
-    json!({
+    let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "pid": std::process::id(),
         "hostname": crate::host::name(),
@@ -42,15 +43,18 @@ pub fn of(facts: &Facts, standing: &Standing, samples: &[Sample], recorder: &Rec
         "data_dir": facts.data_dir,
         "http": null,
         "config": config(facts),
-        "targets": targets(samples, now),
         "incidents": incidents.collect::<Vec<_>>(),
         "breakers": breakers.collect::<Vec<_>>(),
         "cooldowns": cooldowns.collect::<Vec<_>>(),
         "silences": standing.silences.iter().map(silence).collect::<Vec<_>>(),
         "queued": standing.queued,
+        "protections": protections::all(),
         "recorder": {"behind": recorder.behind, "dropped": recorder.dropped, "last_error": recorder.last_error},
         "notifications": {"pending": 0, "failed": 0, "channels": []},
-    })
+    });
+    // Not in the macro, which copies: there can be thousands.
+    status["targets"] = Value::Array(targets(samples, now));
+    status
 }
 
 fn config(facts: &Facts) -> Value {

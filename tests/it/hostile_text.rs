@@ -142,7 +142,7 @@ fn incident(text: &str) -> Incident {
         interval: Duration::from_secs(30),
     };
     let samples = vec![sample(Some(Measured::Number(96.0))), sample(None), sample(Some(Measured::Text(text.to_owned().into())))];
-    let trigger = Trigger { text: text.to_owned(), metric: "disk_usage".to_owned(), value: None, threshold: text.to_owned() };
+    let trigger = Trigger { text: text.to_owned(), metric: "disk_usage".into(), value: None, threshold: text.to_owned() };
     let playbook = std::sync::Arc::clone(&config.playbooks[0]);
     let opening = Opening { playbook, target, trigger, samples: samples.clone(), started: now, source: Source::Detector, force: false };
     let admission = Admission { id: "7f3kq9zd".to_owned(), host: text.to_owned(), ..Admission::default() };

@@ -79,12 +79,14 @@ impl Lab {
         (code, serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error} in {out:?}")))
     }
 
-    /// Starts the agent and reads its log up to the line that it is ready.
+    /// Starts the agent and reads its log up to the line that it is ready. What is waited for may stand before it: trouble that is
+    /// there from the start.
     pub(crate) fn agent(&self) -> Agent {
         let mut child = self.autoheal(&["run"]).spawn().unwrap();
         let log = lines_of(child.stderr.take().unwrap());
-        let mut agent = Agent { child, log, ready: String::new(), seen: Vec::new() };
+        let mut agent = Agent { child, log, ready: String::new(), seen: Vec::new(), next: 0 };
         agent.ready = agent.wait_for("ready ");
+        agent.next = 0;
         agent
     }
 }
@@ -103,19 +105,22 @@ pub(crate) struct Agent {
     pub(crate) ready: String,
     /// Every line of the log that was read.
     pub(crate) seen: Vec<String>,
+    /// Where among them the next wait begins.
+    next: usize,
 }
 
 impl Agent {
-    /// The next line of the log with this text.
+    /// The next line of the log with this text, after the one that was waited for before.
     #[track_caller]
     pub(crate) fn wait_for(&mut self, text: &str) -> String {
         loop {
+            if let Some(ahead) = self.seen[self.next..].iter().position(|line| line.contains(text)) {
+                self.next += ahead + 1;
+                return self.seen[self.next - 1].clone();
+            }
             match self.log.recv_timeout(PATIENCE) {
                 Ok(line) => self.seen.push(line),
                 Err(error) => panic!("no {text:?} in the log ({error}):\n{}", self.seen.join("\n")),
-            }
-            if let Some(line) = self.seen.last().filter(|line| line.contains(text)) {
-                return line.clone();
             }
         }
     }

@@ -301,7 +301,7 @@ impl History {
             let dry = self.in_force.get(&incident.playbook.id).is_some_and(|playbook| playbook.dry_run);
             self.rules.permitted(incident, dry, (self.dry_run, self.most), self.now());
         }
-        let process = RunningProcess { pid: 7, started: 1, boot: "boot".to_owned(), timeout: Duration::from_secs(300) };
+        let process = RunningProcess { pid: 7, started: 1, boot: "boot".to_owned(), timeout: Duration::from_secs(300), unit: None };
         self.input(Input::Prepared { id: id.clone(), prepared: Prepared::Running(vec!["fix".to_owned()], Some(process)) });
         if !self.dead {
             let takes = Duration::from_millis(self.random.of(&[0, 20, 1900]));

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-count=10000 most_memory=96
+count=10000 most_memory=64
 mkdir "$DIR/logs"
 settings <<EOF
 {"interval_seconds": 5, "watch": {"disks": [], "memory": false, "logs": [{"path": "$DIR/logs/*.log"}]}}

@@ -6,6 +6,7 @@ use std::io::{self, BufRead, Write};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::action_fault;
 use crate::config::playbook::Verb;
 use crate::heal::guard::{Policy, Refusal, Request, Reviewed, Values};
 use crate::record::escape::terminal;
@@ -112,6 +113,10 @@ fn answer(policy: &Policy, line: &[u8]) -> Reply {
         Ok(value) => value,
         Err(error) => return Reply::refuse(format!("not JSON: {}", terminal(&error.to_string()))),
     };
+    // A key that stands twice, or that no action has, could mean something else to another reader of the line.
+    if let Some(reason) = std::str::from_utf8(line).ok().and_then(action_fault) {
+        return Reply::refuse(format!("not a request: {}", terminal(&reason)));
+    }
     let line: Line = match serde_json::from_value(value) {
         Ok(line) => line,
         Err(error) => return Reply::refuse(format!("not a request: {}", terminal(&error.to_string()))),

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
+use crate::heal::confine::protections::describe;
 use crate::heal::guard::{Policy, Refusal, Reviewed};
 use crate::record::escape::terminal;
 
@@ -20,6 +21,7 @@ pub(super) fn allowed(reviewed: &Reviewed, out: &mut dyn Write) -> io::Result<()
     if let Some(user) = &reviewed.run_as {
         writeln!(out, "as          {}", terminal(user))?;
     }
+    writeln!(out, "held        {}", terminal(&describe(&reviewed.confinement, reviewed.program.as_deref())))?;
     if reviewed.shell {
         writeln!(out, "note        a shell runs it, because the whole text is an exact rule")?;
     }
@@ -34,6 +36,14 @@ pub(super) fn allowed(reviewed: &Reviewed, out: &mut dyn Write) -> io::Result<()
     }
     if let Some(service) = &reviewed.unknown_service {
         writeln!(out, "note        systemd knows no service {}", terminal(service))?;
+    }
+    Ok(())
+}
+
+/// That a template was asked about, whose values are looked at when it runs.
+pub(super) fn open_placeholders(command: &str, out: &mut dyn Write) -> io::Result<()> {
+    for (_, name) in crate::placeholder::find(command) {
+        writeln!(out, "note        {{{name}}} is filled and looked at before it runs; --label {name}=VALUE tries a value")?;
     }
     Ok(())
 }

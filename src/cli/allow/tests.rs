@@ -99,6 +99,53 @@ fn wrong_usage_is_told_apart() {
 }
 
 #[test]
+fn a_rule_is_proposed() {
+    let (code, out, _) = allow(&["suggest", "docker restart {process_name}"], "");
+    assert_eq!(code, 0);
+    assert!(out.starts_with("add to allowed_commands, if this may always run:\n    \"docker restart {name}\"\n"), "{out}");
+    let (code, out, _) = allow(&["suggest", "nginx -s reload"], "");
+    assert_eq!(code, 0);
+    assert!(out.starts_with("no rule is needed\nallowed by  nginx"), "{out}");
+    let (code, out, _) = allow(&["suggest", "find /tmp -delete"], "");
+    assert_eq!(code, 4);
+    assert!(out.starts_with("refused: no rule can allow it: find"), "{out}");
+    let (_, out, _) = allow(&["suggest", "no-such-tool {path}", "--label", "path=/srv/a/b.log", "--json"], "");
+    let reply: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(reply["rule"], "no-such-tool {file:/srv/a}");
+    assert!(reply["notes"][0].as_str().unwrap().contains("not found on command_path"), "{out}");
+}
+
+/// Another reader of the line could take the other one, or a key for something that it is not here.
+#[test]
+fn a_line_that_could_mean_two_things_is_refused() {
+    for (line, says) in [
+        (r#"{"command": "id", "command": "nginx -s reload"}"#, "stands twice"),
+        (r#"{"command": "systemctl restart {x}", "labels": {"x": "a", "x": "b"}}"#, "stands twice"),
+        (r#"{"action": {"type": "shell", "command": "id", "command": "nginx -s reload"}}"#, "stands twice"),
+        (r#"{"action": {"type": "shell", "command": "nginx -s reload", "env": {"PATH": "/tmp"}}}"#, "unknown key"),
+        (r#"{"action": {"type": "delete_files", "directory": "/tmp", "name": "../*"}}"#, "holds no /"),
+        (r#"{"command": "nginx -s reload", "action": {"type": "shell", "command": "nginx -s reload"}}"#, "either command or action"),
+        (r#"{"command": "nginx -s \ud800reload"}"#, "not JSON"),
+        (r#"{"command": "nginx -s reload\u003bid"}"#, "shell operator"),
+        (r#"{"command": "nginx -s reload\u0000"}"#, "has no place"),
+        (r#"{"command": "nginx -s reload"} {"command": "id"}"#, "not JSON"),
+        (r#"{'command': 'nginx -s reload'}"#, "not JSON"),
+        (r#"{"command": "nginx -s reload", // x"#, "not JSON"),
+        (r#"{"Command": "nginx -s reload"}"#, "either command or action"),
+        (r#"{"command": "systemctl restart {x}", "labels": {"x": ["web"]}}"#, "is no text"),
+        (r#"{"command": "systemctl restart {x}", "labels": {"x": null}}"#, "is no text"),
+    ] {
+        let (_, out, _) = allow(&["test", "--batch"], line);
+        let reply: Value = serde_json::from_str(&out).unwrap();
+        assert_eq!(reply["verdict"], "refuse", "{line}");
+        assert!(reply["reason"].as_str().unwrap().contains(says), "{line}: {out}");
+    }
+    // What is missing for a load is no matter of the guard, and what else stands in the line says nothing.
+    let line = json!({"action": {"type": "delete_files", "directory": "/tmp"}, "why": "x"});
+    assert_eq!(batch(&[], &[line])[0]["verdict"], "allow");
+}
+
+#[test]
 fn a_batch_answers_every_line_in_order() {
     let input = "{\"command\": \"nginx -s reload\"}\nnonsense\n\n{\"labels\": {}}\n[1]\n{\"command\": 5}\n{\"command\": \"nginx -s stop\"}";
     let (code, out, _) = allow(&["test", "--batch"], input);

@@ -3,6 +3,10 @@
 //! The order is what makes it safe: the copy is on disk under its final name before anything is truncated; then what the writer
 //! added meanwhile is copied as further gzip members until there is nothing new, and only that moment the log is truncated. A line
 //! that is written between that last look and the truncation (some microseconds) is lost, as with every tool that truncates.
+//!
+//! A writer that never pauses is not chased for ever: after [`PATIENCE`] looks the copy ends at a block of the file system, and
+//! the log loses exactly what was copied (`FALLOC_FL_COLLAPSE_RANGE`, fallocate(2)), so that not even a moment is lost. Where the
+//! file system cannot do that, the log stays as it was and the failure says why.
 
 use std::cmp::Ordering;
 use std::ffi::{OsStr, OsString};
@@ -16,15 +20,20 @@ use flate2::write::GzEncoder;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
-use super::places::{file_type, look, open_directory, open_parent, same_file};
 use super::{archive_names, ended_early, mebibytes};
 use crate::clock::Moment;
 use crate::heal::outcome::Limit;
+use crate::heal::places::{file_type, look, open_directory, open_parent, same_file};
 
 /// How much is read at once; between two reads the limit is looked at.
 const BLOCK: usize = 128 * 1024;
 /// Up to how much the writer may be ahead before the copy goes under its final name.
 const NEARLY_DONE: u64 = 1024 * 1024;
+/// How often what is new is copied before the writer counts as one that never pauses. With one that is half as fast as the
+/// copy, ten rounds make 1 MiB of 1 GiB.
+const ROUNDS: u32 = 16;
+/// The same, once the writer is nearly caught up with: each look takes well under a millisecond.
+const PATIENCE: u32 = 256;
 
 /// Archives the log as `NAME-YYYYmmddTHHMMSSZ.gz` in `to` (by default its own directory), truncates it, and removes the oldest
 /// archives of the same log over `keep`. The archive has the log's owner and group and never wider rights than the log.
@@ -42,7 +51,7 @@ pub fn run(path: &Path, to: Option<&Path>, keep: Option<u32>, now: Moment, limit
         .map_err(|error| format!("{}: cannot make the copy: {error}", place.display()))?;
     let copied = copy.complete(|| still_there(&home, &name, &log));
     let done = match copied {
-        Ok(()) => copy.finish(),
+        Ok(emptied) => copy.finish(emptied),
         Err(reason) => {
             copy.remove();
             Err(format!("{}: {}; the log is as it was", path.display(), reason.for_people(place, limit)))
@@ -82,6 +91,7 @@ enum GivenUp {
     Over,
     Replaced,
     Shrunk,
+    TooFast,
     Other(String),
 }
 
@@ -92,6 +102,7 @@ impl GivenUp {
             Self::Over => format!("not archived, {}", ended_early(limit)),
             Self::Replaced => "was replaced while it was copied".to_owned(),
             Self::Shrunk => "somebody else truncated it while it was copied".to_owned(),
+            Self::TooFast => "is written faster than it can be copied, and its file system cannot cut off its beginning".to_owned(),
             Self::Other(error) => error.clone(),
         }
     }
@@ -118,11 +129,19 @@ struct Copy<'a> {
     copied: u64,
 }
 
-/// A log that was archived and truncated.
+/// How the log lost what was copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Emptied {
+    Truncated,
+    CutOff,
+}
+
+/// A log that was archived and emptied.
 struct Done {
     name: OsString,
     copied: u64,
     compressed: u64,
+    emptied: Emptied,
 }
 
 impl<'a> Copy<'a> {
@@ -137,10 +156,10 @@ impl<'a> Copy<'a> {
         Ok(Self { log, store, limit, file, current, name, copied: 0 })
     }
 
-    /// Copies everything, and truncates the log when nothing is new.
-    fn complete(&mut self, still_there: impl Fn() -> bool) -> Result<(), GivenUp> {
-        loop {
-            self.member()?;
+    /// Copies everything, and truncates the log when nothing is new; or cuts off what was copied.
+    fn complete(&mut self, still_there: impl Fn() -> bool) -> Result<Emptied, GivenUp> {
+        for _ in 0..ROUNDS {
+            self.member(self.log.metadata()?.len())?;
             self.file.sync_all()?;
             if self.log.metadata()?.len().saturating_sub(self.copied) < NEARLY_DONE {
                 break;
@@ -148,31 +167,69 @@ impl<'a> Copy<'a> {
         }
         self.give_final_name()?;
         // What still comes is little: it is on disk a moment after the truncation, and in the kernel before it.
-        loop {
-            while self.member()? > 0 {}
+        for look in 0.. {
+            self.member(self.log.metadata()?.len())?;
             if !still_there() {
                 return Err(GivenUp::Replaced);
             }
-            match self.log.metadata()?.len().cmp(&self.copied) {
+            let length = self.log.metadata()?.len();
+            match length.cmp(&self.copied) {
                 Ordering::Equal => break,
                 Ordering::Less => return Err(GivenUp::Shrunk),
+                Ordering::Greater if look >= PATIENCE => {
+                    if self.cut_off(length, &still_there)? {
+                        return Ok(Emptied::CutOff);
+                    }
+                }
                 Ordering::Greater => {}
             }
         }
-        rustix::fs::ftruncate(self.log, 0).map_err(|error| GivenUp::Other(format!("cannot be truncated: {error}")))
+        rustix::fs::ftruncate(self.log, 0).map_err(|error| GivenUp::Other(format!("cannot be truncated: {error}")))?;
+        Ok(Emptied::Truncated)
     }
 
-    /// Compresses what is new in the log as one more gzip member (RFC 1952, 2.2); gives its length.
-    fn member(&mut self) -> Result<u64, GivenUp> {
-        let begin = self.copied;
+    /// Copies up to the next block, makes sure that all is on disk, and takes that much off the beginning of the log, which the
+    /// writer sees no more of than of a truncation. False: the log, `length` bytes now, does not reach beyond that block yet.
+    #[cfg(target_os = "linux")]
+    fn cut_off(&mut self, length: u64, still_there: impl Fn() -> bool) -> Result<bool, GivenUp> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        let block = rustix::fs::fstatvfs(self.log).map_err(std::io::Error::from)?.f_bsize.max(1);
+        let end = self.copied.next_multiple_of(block);
+        if length <= end {
+            return Ok(false);
+        }
+        self.member(end)?;
+        self.file.sync_all()?;
+        if !still_there() {
+            return Err(GivenUp::Replaced);
+        }
+        if self.copied != end {
+            return Err(GivenUp::Shrunk);
+        }
+        match fallocate(self.log, FallocateFlags::COLLAPSE_RANGE, 0, end) {
+            Ok(()) => Ok(true),
+            // Only ext4, XFS and a few others can, and only by their own unit.
+            Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Err(GivenUp::TooFast),
+            Err(error) => Err(GivenUp::Other(format!("cannot be cut off: {error}"))),
+        }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn cut_off(&mut self, _length: u64, _still_there: impl Fn() -> bool) -> Result<bool, GivenUp> {
+        Err(GivenUp::TooFast)
+    }
+
+    /// Compresses what is new in the log up to `end` as one more gzip member (RFC 1952, 2.2).
+    fn member(&mut self, end: u64) -> Result<(), GivenUp> {
         let mut block = vec![0; BLOCK];
         // A log compresses well at any level, and an action has a deadline.
         let mut member = None;
-        loop {
+        while self.copied < end {
             if self.limit.is_over() {
                 return Err(GivenUp::Over);
             }
-            let read = self.log.read_at(&mut block, self.copied)?;
+            let most = usize::try_from(end - self.copied).map_or(BLOCK, |left| left.min(BLOCK));
+            let read = self.log.read_at(&mut block[..most], self.copied)?;
             if read == 0 {
                 break;
             }
@@ -184,7 +241,7 @@ impl<'a> Copy<'a> {
         if let Some(member) = member {
             member.finish()?;
         }
-        Ok(self.copied - begin)
+        if self.limit.is_over() { Err(GivenUp::Over) } else { Ok(()) }
     }
 
     fn give_final_name(&mut self) -> Result<(), GivenUp> {
@@ -201,11 +258,11 @@ impl<'a> Copy<'a> {
     }
 
     /// The log is truncated: from here on the copy stays, whatever happens.
-    fn finish(self) -> Result<Done, String> {
+    fn finish(self, emptied: Emptied) -> Result<Done, String> {
         let compressed = self.file.sync_all().and_then(|()| Ok(self.file.metadata()?.len()));
         let compressed =
             compressed.map_err(|error| format!("the log is archived as {:?}, but perhaps not safely on disk: {error}", self.name))?;
-        Ok(Done { name: self.name, copied: self.copied, compressed })
+        Ok(Done { name: self.name, copied: self.copied, compressed, emptied })
     }
 }
 
@@ -213,7 +270,11 @@ impl Done {
     fn said(&self, place: &Path, removed: usize) -> String {
         let old = if removed == 0 { String::new() } else { format!("\nremoved {removed} older archives") };
         let (copied, compressed) = (mebibytes(self.copied), mebibytes(self.compressed));
-        format!("archived {copied} as {} ({compressed}) and truncated the log{old}", place.join(&self.name).display())
+        let emptied = match self.emptied {
+            Emptied::Truncated => "truncated the log",
+            Emptied::CutOff => "cut that much off the log, whose writer never paused",
+        };
+        format!("archived {copied} as {} ({compressed}) and {emptied}{old}", place.join(&self.name).display())
     }
 }
 

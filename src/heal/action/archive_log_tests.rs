@@ -124,6 +124,46 @@ fn a_writer_goes_on_and_loses_nothing_but_the_last_moment() {
     assert!(kept.iter().copied().eq(first..first + kept.len() as u64), "the log has no hole");
 }
 
+/// What becomes of a log to which something is added at every look.
+fn chased(home: &Home) -> (Result<Emptied, GivenUp>, String) {
+    let (parent, name) = open_parent(&home.log()).unwrap();
+    let (store, limit) = (open_directory(&home.root).unwrap(), limit(60));
+    let log = open_log(&parent, &name).unwrap();
+    let mut writer = fs::OpenOptions::new().append(true).open(home.log()).unwrap();
+    let written = std::cell::RefCell::new(fs::read_to_string(home.log()).unwrap());
+    let write = || {
+        let mut written = written.borrow_mut();
+        let line = format!("a line of {} bytes that the writer added before anybody could look away\n", written.len());
+        writer.write_all(line.as_bytes()).unwrap();
+        written.push_str(&line);
+        true
+    };
+    let mut copy = Copy::begin(&log, &store, "chased.gz".into(), &limit).unwrap();
+    let write = std::cell::RefCell::new(write);
+    let end = copy.complete(|| write.borrow_mut()());
+    match &end {
+        Ok(_) => drop(copy.finish(Emptied::CutOff).unwrap()),
+        Err(_) => copy.remove(),
+    }
+    (end, written.into_inner())
+}
+
+#[test]
+fn a_writer_that_never_pauses_is_not_chased_for_ever_and_loses_nothing() {
+    let home = Home::new(&"0123456789abcde\n".repeat(10_000));
+    let (end, written) = chased(&home);
+    let kept = fs::read_to_string(home.log()).unwrap();
+    match end {
+        Ok(Emptied::CutOff) => {
+            assert!(kept.len() < 16 * 1024, "{}", kept.len());
+            assert_eq!(home.archived() + &kept, written);
+        }
+        // The file system of this test cannot cut a beginning off (btrfs, tmpfs, not Linux).
+        Err(GivenUp::TooFast) => assert_eq!((home.others(), kept), (Vec::new(), written)),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn only_a_regular_file_with_one_name_is_archived() {
     let home = Home::new("text\n");

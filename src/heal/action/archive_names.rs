@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rustix::fs::{AtFlags, Dir, FileType};
 use rustix::io::Errno;
 
-use super::places::{file_type, look};
+use crate::heal::places::{file_type, look};
 
 /// What follows the name of a copy that is not complete.
 const PARTIAL: &str = ".partial";

@@ -2,19 +2,19 @@
 //! directory's file system, and removes regular files only; directories stay.
 
 use std::ffi::{CStr, OsStr};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobMatcher};
-use rustix::fs::{AtFlags, Dir, FileType, Mode, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Stat};
 use rustix::io::Errno;
 
-use super::places::{LIST, file_type, look, open_directory};
 use super::{ended_early, mebibytes};
 use crate::clock::Moment;
 use crate::heal::outcome::Limit;
+use crate::heal::places::{LIST, Mounts, file_type, look, open_below, open_directory};
 
 /// How deep it looks, and so how many directories are open at once.
 const DEEPEST: usize = 64;
@@ -139,7 +139,7 @@ impl Sweep {
             self.elsewhere += 1;
             return None;
         }
-        let opened = open_below(here, name).and_then(Dir::new).and_then(|dir| Ok((device(&dir.stat()?), dir)));
+        let opened = open_below(here, name, LIST, Mounts::Stay).and_then(Dir::new).and_then(|dir| Ok((device(&dir.stat()?), dir)));
         match opened {
             Ok((its_device, dir)) if its_device == self.device => Some(dir),
             Ok(_) | Err(Errno::XDEV) => {
@@ -209,22 +209,6 @@ impl Sweep {
 /// The file system that something lies on. The number has another width and sign on each platform.
 fn device(found: &Stat) -> i128 {
     i128::from(found.st_dev)
-}
-
-/// Opens a directory below an open one. The kernel refuses another mount as well where it can, because a bind mount of the same
-/// file system has the same device number.
-fn open_below(here: impl AsFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    #[cfg(target_os = "linux")]
-    {
-        use rustix::fs::ResolveFlags;
-        let resolve = ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
-        match rustix::fs::openat2(&here, name, LIST, Mode::empty(), resolve) {
-            // Older than Linux 5.6, or a container's filter that does not know it.
-            Err(Errno::NOSYS | Errno::PERM) => {}
-            opened => return opened,
-        }
-    }
-    rustix::fs::openat(here, name, LIST, Mode::empty())
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ pub mod archive_log;
 mod archive_names;
 pub mod delete_files;
 pub mod http;
-mod places;
 pub mod signal_process;
 pub mod top_processes;
 

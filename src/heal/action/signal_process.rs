@@ -13,29 +13,30 @@ const LOOK: Duration = Duration::from_millis(50);
 /// How long the end may take after KILL, which nobody can refuse; who sleeps in the kernel for longer is reported.
 const AFTER_KILL: Duration = Duration::from_secs(5);
 
-/// Sends `signal` (`TERM` or `SIGTERM`) to each process, given as its number and its [start time](started). When the signal is
-/// one that ends processes, or `then_kill_after` is given, waits for their end; KILL follows after `then_kill_after`.
+/// Sends `signal` (`TERM` or `SIGTERM`) to each process whose number `matches` gives. When the signal is one that ends processes,
+/// or `then_kill_after` is given, waits for their end; KILL follows after `then_kill_after`.
 ///
-/// A process that is gone, or whose number now belongs to another one, is done. What it says: what became of each.
+/// `matches` is asked twice: a number says little, because its process can end while it is looked at, and another one get the
+/// number. So each process is held first and matched again after that. One that still lives then had its number all the time, and
+/// it is the one that matched. One that is gone is done. What it says: what became of each.
 ///
 /// # Errors
-/// The signal has no such name, no process is given, one of them must not be signalled or cannot be, or is still there at the end.
-pub fn run(processes: &[(u32, u64)], signal: &str, then_kill_after: Option<Duration>, limit: &Limit) -> Result<String, String> {
+/// The signal has no such name, no process matches, one of them must not be signalled or cannot be, or is still there at the end.
+pub fn run(
+    matches: impl Fn() -> Result<Vec<u32>, String>,
+    signal: &str,
+    then_kill_after: Option<Duration>,
+    limit: &Limit,
+) -> Result<String, String> {
     let number = parse(signal)?;
-    if processes.is_empty() {
+    let matching = matches()?;
+    if matching.is_empty() {
         return Err("no process matches, nothing to signal".to_owned());
     }
-    if let Some((pid, _)) = processes.iter().find(|(pid, _)| *pid <= 1 || *pid == std::process::id()) {
+    if let Some(pid) = matching.iter().find(|pid| **pid <= 1 || **pid == std::process::id()) {
         return Err(format!("process {pid} is never signalled"));
     }
-    let mut rest: Vec<Process> = Vec::new();
-    let mut said: Vec<String> = Vec::new();
-    for (pid, since) in processes {
-        match Process::open(*pid, *since).map_err(|error| format!("process {pid}: {error}"))? {
-            Some(process) => rest.push(process),
-            None => said.push(format!("process {pid} is gone already")),
-        }
-    }
+    let (mut rest, mut said) = hold(&matching, matches)?;
     send(&rest, number)?;
     said.extend(rest.iter().map(|process| format!("sent {number} to process {}", process.pid)));
     if then_kill_after.is_some() || ends_processes(number) {
@@ -51,6 +52,28 @@ pub fn run(processes: &[(u32, u64)], signal: &str, then_kill_after: Option<Durat
         }
     }
     Ok(said.join("\n"))
+}
+
+/// Holds those that match, and says which of them are gone.
+fn hold(matching: &[u32], matches: impl Fn() -> Result<Vec<u32>, String>) -> Result<(Vec<Process>, Vec<String>), String> {
+    let (mut held, mut said) = (Vec::new(), Vec::new());
+    for pid in matching {
+        match Process::open(*pid).map_err(|error| format!("process {pid}: {error}"))? {
+            Some(process) => held.push(process),
+            None => said.push(format!("process {pid} is gone already")),
+        }
+    }
+    let again = matches()?;
+    held.retain(|process| {
+        let reason = match (process.lives(), again.contains(&process.pid)) {
+            (true, true) => return true,
+            (true, false) => "does not match any more",
+            (false, _) => "is gone already",
+        };
+        said.push(format!("process {} {reason}", process.pid));
+        false
+    });
+    Ok((held, said))
 }
 
 fn parse(name: &str) -> Result<Signal, String> {
@@ -128,16 +151,21 @@ mod platform {
     }
 
     impl Process {
-        /// `None` if it is gone. The start time is looked at after the descriptor was opened: if it is right then, the descriptor
-        /// is right for ever.
-        pub(super) fn open(pid: u32, since: u64) -> Result<Option<Self>, Errno> {
+        /// The process that has this number now; `None` if there is none.
+        pub(super) fn open(pid: u32) -> Result<Option<Self>, Errno> {
             let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return Ok(None) };
             match pidfd_open(number, PidfdFlags::empty()) {
-                Ok(descriptor) if started(pid) == Some(since) => Ok(Some(Self { pid, descriptor })),
+                Ok(descriptor) => Ok(Some(Self { pid, descriptor })),
                 // Linux says EINVAL for the number of a thread that leads no process.
-                Ok(_) | Err(Errno::SRCH | Errno::INVAL) => Ok(None),
+                Err(Errno::SRCH | Errno::INVAL) => Ok(None),
                 Err(error) => Err(error),
             }
+        }
+
+        /// Whether it has not ended: the descriptor of one that has can be read (pidfd_open(2)).
+        pub(super) fn lives(&self) -> bool {
+            let mut looked = [PollFd::new(&self.descriptor, PollFlags::IN)];
+            poll(&mut looked, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready == 0)
         }
 
         pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
@@ -188,13 +216,17 @@ mod platform {
     }
 
     impl Process {
-        pub(super) fn open(pid: u32, since: u64) -> Result<Option<Self>, Errno> {
-            Ok((started(pid) == Some(since)).then_some(Self { pid, since }))
+        pub(super) fn open(pid: u32) -> Result<Option<Self>, Errno> {
+            Ok(started(pid).map(|since| Self { pid, since }))
+        }
+
+        pub(super) fn lives(&self) -> bool {
+            started(self.pid) == Some(self.since)
         }
 
         pub(super) fn send(&self, signal: Signal) -> Result<(), Errno> {
             let Ok(number) = i32::try_from(self.pid) else { return Ok(()) };
-            if started(self.pid) != Some(self.since) {
+            if !self.lives() {
                 return Ok(());
             }
             match kill(Pid::from_raw(number), signal) {
@@ -205,13 +237,14 @@ mod platform {
 
         pub(super) fn wait_any(all: Vec<Self>, time: Duration) -> Result<(Vec<Self>, Vec<Self>), Errno> {
             let _ = crossbeam_channel::never::<()>().recv_timeout(time);
-            Ok(all.into_iter().partition(|process| started(process.pid) != Some(process.since)))
+            Ok(all.into_iter().partition(|process| !process.lives()))
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
     use std::io::{BufRead, BufReader};
     use std::process::{Child, Command, Stdio};
     use std::sync::atomic::Ordering;
@@ -229,8 +262,10 @@ mod tests {
         child
     }
 
-    fn id(child: &Child) -> (u32, u64) {
-        (child.id(), started(child.id()).unwrap())
+    /// Those that match are always these.
+    fn always(pids: &[u32]) -> impl Fn() -> Result<Vec<u32>, String> {
+        let pids = pids.to_vec();
+        move || Ok(pids.clone())
     }
 
     fn end(mut child: Child) -> std::process::ExitStatus {
@@ -242,7 +277,7 @@ mod tests {
     fn the_signal_arrives_and_the_end_is_waited_for() {
         use std::os::unix::process::ExitStatusExt;
         let (one, two) = (shell("echo ready; exec sleep 1000"), shell("echo ready; exec sleep 1000"));
-        let said = run(&[id(&one), id(&two)], "TERM", None, &limit(60)).unwrap();
+        let said = run(always(&[one.id(), two.id()]), "TERM", None, &limit(60)).unwrap();
         assert!(said.contains(&format!("sent SIGTERM to process {}\n", one.id())), "{said}");
         assert!(said.contains(&format!("process {} ended after", two.id())), "{said}");
         assert_eq!((end(one).signal(), end(two).signal()), (Some(15), Some(15)));
@@ -252,7 +287,7 @@ mod tests {
     fn who_does_not_obey_is_killed_when_the_playbook_says_so() {
         use std::os::unix::process::ExitStatusExt;
         let child = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
-        let said = run(&[id(&child)], "SIGTERM", Some(Duration::from_millis(100)), &limit(60)).unwrap();
+        let said = run(always(&[child.id()]), "SIGTERM", Some(Duration::from_millis(100)), &limit(60)).unwrap();
         assert!(said.contains("sent SIGTERM") && said.contains("sent SIGKILL"), "{said}");
         assert_eq!(end(child).signal(), Some(9));
     }
@@ -260,11 +295,11 @@ mod tests {
     #[test]
     fn who_does_not_obey_is_reported_otherwise() {
         let child = shell("trap '' TERM; echo ready; while :; do sleep 1; done");
-        let error = run(&[id(&child)], "TERM", None, &limit(1)).unwrap_err();
+        let error = run(always(&[child.id()]), "TERM", None, &limit(1)).unwrap_err();
         assert!(error.contains("is still there, its time was over"), "{error}");
         let stopping = limit(3600);
         stopping.stop.store(true, Ordering::Relaxed);
-        let error = run(&[id(&child)], "TERM", None, &stopping).unwrap_err();
+        let error = run(always(&[child.id()]), "TERM", None, &stopping).unwrap_err();
         assert!(error.contains("is still there, the agent stops"), "{error}");
         end(child);
     }
@@ -272,7 +307,7 @@ mod tests {
     #[test]
     fn a_signal_that_ends_nothing_is_only_sent() {
         let mut child = shell("trap 'echo reloaded' HUP; echo ready; while :; do sleep 0.05; done");
-        let said = run(&[id(&child)], "HUP", None, &limit(60)).unwrap();
+        let said = run(always(&[child.id()]), "HUP", None, &limit(60)).unwrap();
         assert_eq!(said, format!("sent SIGHUP to process {}", child.id()));
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
@@ -281,27 +316,56 @@ mod tests {
     }
 
     #[test]
-    fn another_process_of_the_same_number_is_left_alone() {
+    fn a_process_that_ends_while_it_is_matched_hands_its_number_to_nobody() {
+        let child = RefCell::new(shell("echo ready; exec sleep 1000"));
+        let pid = child.borrow().id();
+        let looks = Cell::new(0);
+        let said = run(
+            || {
+                looks.set(looks.get() + 1);
+                if looks.get() == 2 {
+                    child.borrow_mut().kill().unwrap();
+                    child.borrow_mut().wait().unwrap();
+                }
+                // As if another process that matches had got the number meanwhile.
+                Ok(vec![pid])
+            },
+            "KILL",
+            None,
+            &limit(60),
+        );
+        assert_eq!((said.unwrap(), looks.get()), (format!("process {pid} is gone already"), 2));
+        assert_eq!(run(always(&[pid]), "KILL", None, &limit(60)).unwrap(), format!("process {pid} is gone already"));
+    }
+
+    #[test]
+    fn a_process_that_matches_no_more_once_it_is_held_is_left_alone() {
         let mut child = shell("echo ready; exec sleep 1000");
-        let (pid, since) = id(&child);
-        let said = run(&[(pid, since - 1)], "KILL", None, &limit(60)).unwrap();
-        assert_eq!(said, format!("process {pid} is gone already"));
+        let looks = Cell::new(0);
+        let said = run(
+            || {
+                looks.set(looks.get() + 1);
+                Ok(if looks.get() == 1 { vec![child.id()] } else { vec![] })
+            },
+            "KILL",
+            None,
+            &limit(60),
+        );
+        assert_eq!(said.unwrap(), format!("process {} does not match any more", child.id()));
         assert!(child.try_wait().unwrap().is_none(), "it lives on");
         end(child);
-        assert_eq!(run(&[(pid, since)], "KILL", None, &limit(60)).unwrap(), format!("process {pid} is gone already"));
     }
 
     #[test]
     fn what_must_not_be_signalled_is_refused() {
-        let own = (std::process::id(), started(std::process::id()).unwrap());
         for (processes, signal, reason) in [
-            (vec![own], "TERM", "is never signalled"),
-            (vec![(1, 0)], "TERM", "process 1 is never signalled"),
-            (vec![(0, 0)], "TERM", "process 0 is never signalled"),
+            (vec![std::process::id()], "TERM", "is never signalled"),
+            (vec![1], "TERM", "process 1 is never signalled"),
+            (vec![0], "TERM", "process 0 is never signalled"),
             (vec![], "TERM", "no process matches"),
-            (vec![(4_000_000, 0)], "NOPE", "\"NOPE\" is no signal"),
+            (vec![4_000_000], "NOPE", "\"NOPE\" is no signal"),
         ] {
-            let error = run(&processes, signal, None, &limit(60)).unwrap_err();
+            let error = run(always(&processes), signal, None, &limit(60)).unwrap_err();
             assert!(error.contains(reason), "{error}");
         }
     }

@@ -48,7 +48,7 @@ fn look(subject: &Subject<'_>, look: Look<'_>, limit: &Limit) -> Option<Result<S
         Ok(permit) => permit,
     };
     let command_path = subject.settings.command_path.clone();
-    let execution = Execution { helper: subject.helper.to_owned(), command_path, facts: Vec::new(), timeout: LOOK_TIME };
+    let execution = Execution { helper: subject.helper.to_owned(), command_path, facts: Vec::new(), timeout: LOOK_TIME, unit: None };
     let mut excluded = None;
     let outcome = executor::look(&permit, &execution, &within(limit, LOOK_TIME), |pid| {
         // A pattern on command lines would take the words of the look for the process that is looked for.

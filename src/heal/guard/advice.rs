@@ -15,6 +15,9 @@ pub(super) fn refusal(text: &str, fault: &Fault) -> Refusal {
         FaultKind::OpenQuote => refusal(format!("the quote {found} is not closed")),
         FaultKind::LastBackslash => refusal("nothing follows the backslash".to_owned()),
         FaultKind::Glob => glob(text, fault),
+        FaultKind::Expansion if text[fault.span.start..].starts_with("{}") && text.contains("-exec") => {
+            refusal("find -exec runs a program for each file; -delete removes the files itself".to_owned())
+        }
         FaultKind::Expansion => refusal(format!(
             "{found} means something to a shell, and no shell is started; put the word in single quotes if it is meant as it stands"
         )),
@@ -63,18 +66,35 @@ fn glob(text: &str, fault: &Fault) -> Refusal {
     let start = text[..at].rfind([' ', '\t']).map_or(0, |blank| blank + 1);
     let end = text[at..].find([' ', '\t']).map_or(text.len(), |blank| at + blank);
     let word = &text[start..end];
+    let found = &text[fault.span.clone()];
+    let reason = format!("{found} is a pattern that a shell would expand, and no shell is started");
+    let refusal = |advice: &str| Refusal::new(RefusalKind::Syntax, format!("{reason}{advice}")).at(fault.span.clone());
+    let program = text.split_ascii_whitespace().next().map_or("", base_name);
+    if !matches!(program, "find" | "gfind") {
+        let advice = instead_of(program).unwrap_or("name one file; quoted, the sign is only a part of a name");
+        return refusal(&format!(": {advice}"));
+    }
     let quotable = !word.contains(['\'', '"', '\\']);
     let whole = format!("{}'{word}'{}", &text[..start], &text[end..]);
-    let refusal = Refusal::new(
-        RefusalKind::Syntax,
-        format!(
-            "{} is a pattern that a shell would expand, and no shell is started; quote it if the program itself reads patterns: {}",
-            &text[fault.span.clone()],
-            if quotable { format!("'{word}'") } else { "'…'".to_owned() }
-        ),
-    )
-    .at(fault.span.clone());
+    let quoted = if quotable { format!("'{word}'") } else { "'…'".to_owned() };
+    let refusal = refusal(&format!("; quote it, find reads patterns itself: {quoted}"));
     Refusal { suggestion: if quotable && tokenise(&whole).is_ok() { vec![whole] } else { Vec::new() }, ..refusal }
+}
+
+/// What to write in place of a program that people reach for, and that rules seldom allow.
+pub(super) fn instead_of(program: &str) -> Option<&'static str> {
+    Some(match program {
+        "sudo" | "doas" | "su" | "runuser" => "an action runs as the agent's user, or as the run_as of its rule: leave it out",
+        "sh" | "bash" | "dash" | "zsh" | "eval" | "exec" => "no shell is started: write the command itself",
+        "env" | "export" => "a command runs in an environment of its own",
+        "cd" => "a command runs in /: write absolute paths",
+        "rm" => "use an action of type delete_files",
+        "gzip" | "mv" | "truncate" => "use an action of type archive_log, which takes one log",
+        "kill" | "killall" => "use an action of type signal_process",
+        "service" | "rc-service" => "use an action of type service_restart",
+        "ps" | "top" => "for a table of the largest processes use an action of type top_processes",
+        _ => return None,
+    })
 }
 
 /// The parts between separators that stand outside quotes, without blanks around them.
@@ -128,6 +148,10 @@ mod tests {
         check("ps aux | sh", "one action is one program", &[]);
         check("a > /dev/null", "recorded anyway", &[]);
         check("find /tmp -name *.log -delete", "'*.log'", &["find /tmp -name '*.log' -delete"]);
+        check("rm -rf /tmp/*", "delete_files", &[]);
+        check("gzip /var/log/*.log", "archive_log", &[]);
+        check("tool a?", "name one file", &[]);
+        check("find /tmp -exec rm {} \\;", "-delete removes", &[]);
         check("a $HOME", "single quotes", &[]);
         check("a 'b", "not closed", &[]);
         check("é && \\é b", "write two actions", &["é", "\\é b"]);

@@ -5,6 +5,9 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::confinement::Confinement;
+use super::program::Identity;
+
 /// A rule that cannot be understood, or a remark about one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleProblem {
@@ -40,6 +43,8 @@ pub struct Reviewed {
     pub timeout: Option<Duration>,
     /// The service does not exist here as far as the service manager's files tell: legal at load, a failure at run time.
     pub unknown_service: Option<String>,
+    /// What would hold the program, as far as the host can.
+    pub confinement: Confinement,
 }
 
 /// What may run, once: only the guard makes one, and the executor consumes it.
@@ -47,8 +52,8 @@ pub struct Reviewed {
 /// Nobody else can, because its fields are private:
 /// ```compile_fail
 /// let permit = autoheal::heal::guard::Permit {
-///     argv: vec![], program: "/bin/sh".into(), rule: String::new(), shell: false, native: false,
-///     run_as: None, requires_approval: false, timeout: None, sandbox: None,
+///     argv: vec![], program: "/bin/sh".into(), identity: None, rule: String::new(), shell: false, native: false,
+///     run_as: None, requires_approval: false, timeout: None, confinement: Confinement::Free(""),
 /// };
 /// ```
 /// and it cannot be used twice:
@@ -59,13 +64,15 @@ pub struct Reviewed {
 pub struct Permit {
     pub(super) argv: Vec<String>,
     pub(super) program: PathBuf,
+    /// Which file the program was: a permit that is made again after the program was replaced is not equal.
+    pub(super) identity: Option<Identity>,
     pub(super) rule: String,
     pub(super) shell: bool,
     pub(super) native: bool,
     pub(super) run_as: Option<String>,
     pub(super) requires_approval: bool,
     pub(super) timeout: Option<Duration>,
-    pub(super) sandbox: Option<bool>,
+    pub(super) confinement: Confinement,
 }
 
 impl Permit {
@@ -117,10 +124,10 @@ impl Permit {
         self.timeout
     }
 
-    /// What the rule says about confinement; `None`: as the table of programs says.
+    /// What holds the program, as far as the host can.
     #[must_use]
-    pub fn sandbox(&self) -> Option<bool> {
-        self.sandbox
+    pub fn confinement(&self) -> &Confinement {
+        &self.confinement
     }
 }
 

@@ -71,6 +71,16 @@ impl Rule {
             note: command.note.clone(),
         })
     }
+
+    /// What somebody who writes `"sandbox": "on"` may not expect.
+    fn sandbox_remark(&self) -> Option<&'static str> {
+        match &self.form {
+            _ if self.sandbox != Some(true) => None,
+            Form::Words(_) if self.native => Some("\"sandbox\" says nothing to a native action: the agent does it itself"),
+            Form::Exact(text) if super::token::tokenise(text).is_err() => Some("in a sandbox a shell starts no program and writes nothing"),
+            _ => None,
+        }
+    }
 }
 
 /// Compiles every element; what cannot be understood allows nothing and is an error.
@@ -105,6 +115,9 @@ pub(super) fn compile(commands: &[AllowedCommand]) -> (Vec<Rule>, Vec<RuleProble
         match Rule::parse(command) {
             Err(message) => problem(false, message, None),
             Ok(rule) => {
+                if let Some(remark) = rule.sandbox_remark() {
+                    problem(true, remark.to_owned(), None);
+                }
                 if let Some(user) = rule.run_as.as_ref().filter(|user| user.uid.is_none()) {
                     problem(true, format!("the user {} does not exist here", super::quoted(&user.name)), None);
                 }

@@ -2,6 +2,7 @@
 //! speaks of them; what may vary in their words is the name of a service, of the same type as in a rule.
 
 use super::answer::{Permit, Refusal, RefusalKind};
+use super::confinement::Confinement;
 use super::program;
 use super::service::Manager;
 use super::slot::Slot;
@@ -51,18 +52,19 @@ impl Policy {
         }
         let mut argv: Vec<String> = look.words().into_iter().map(str::to_owned).collect();
         let missing = || Refusal::new(RefusalKind::MissingProgram, format!("program not found: {}", quoted(&argv[0])));
-        let program = program::resolve(&SYSTEM.map(Into::into), &argv[0], None)?.ok_or_else(missing)?.path;
-        argv[0] = program.to_string_lossy().into_owned();
+        let found = program::resolve(&SYSTEM.map(Into::into), &argv[0], None)?.ok_or_else(missing)?;
+        argv[0] = found.path.to_string_lossy().into_owned();
         Ok(Permit {
             argv,
-            program,
+            program: found.path,
+            identity: Some(found.identity),
             rule: "a fixed look".to_owned(),
             shell: false,
             native: false,
             run_as: None,
             requires_approval: false,
             timeout: None,
-            sandbox: None,
+            confinement: Confinement::NoNewPrivileges("it only looks"),
         })
     }
 }

@@ -4,9 +4,9 @@
 //! 1. `text`: limits, and no character that reads as another;
 //! 2. `token`: words, without any operator of a shell (`advice` says what to write instead);
 //! 3. `template`, `label`: each placeholder fills a part of one word with a value of its label's type;
-//! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`), the program a
-//!    file that nobody else could change (`program`);
-//! 5. a [`Permit`], which only this module makes, and which the executor consumes.
+//! 4. `matching`: the whole argv against a rule (`rule`, `slot`, `special`), paths through no link (`path`) that others could put
+//!    there (`swap`), the program a file that nobody else could change (`program`);
+//! 5. a [`Permit`], which only this module makes, and which the executor consumes; `confinement` says what holds the program.
 //!
 //! [`Policy::check`] does this for a template when the files are loaded, [`Policy::review`] for the filled command right
 //! before it runs. Native actions and services are asked about as the line that they stand for (`service`).
@@ -14,6 +14,7 @@
 mod advice;
 mod answer;
 mod compile;
+mod confinement;
 mod label;
 mod look;
 mod matching;
@@ -25,6 +26,8 @@ mod service;
 mod shipped;
 mod slot;
 mod special;
+mod suggest;
+mod swap;
 mod template;
 mod text;
 mod token;
@@ -33,10 +36,12 @@ use std::path::PathBuf;
 
 pub use answer::{Permit, Refusal, RefusalKind, Reviewed, RuleProblem};
 pub use compile::RuleLine;
+pub use confinement::Confinement;
 pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
+pub use suggest::Suggestion;
 
 use crate::config::playbook::{ActionKind, Verb};
 use crate::config::settings::Settings;

@@ -1,12 +1,17 @@
 //! Paths in commands: below a root by component, and below it through no link.
 //!
-//! The walk looks at each component by name. A later program looks the path up again, so this alone is no proof against
-//! somebody who swaps directories in between; it refuses what is a link when it is looked at.
+//! The walk goes from descriptor to descriptor ([`places`]), so that what it looked at is what it goes on from. A program looks
+//! the path up again by its name: `swap` says whether others could change what it finds there.
 
-use std::fs::{self, Metadata};
-use std::io::ErrorKind;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::FileType;
+use rustix::io::Errno;
+
+use super::swap::Follower;
+use crate::heal::places;
 
 /// A directory below which the paths of a slot are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,22 +91,25 @@ pub(super) fn is_below(roots: &[Root], path: &str, directory: bool) -> bool {
         && roots.iter().any(|root| root.rest(if root_itself { "" } else { body }).is_some())
 }
 
+/// A blank at the edge of a component is two words that were meant to be taken for one path.
 fn has_clean_components(path: &str) -> bool {
-    path[1..].split('/').all(|part| !matches!(part, "" | "." | ".."))
+    path[1..].split('/').all(|part| !matches!(part, "" | "." | "..") && part.trim_matches(' ') == part)
 }
 
-/// How much of a path must exist.
+/// Who goes there, and how much of the path must exist for that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Strictness {
-    /// Parents may be missing: nothing runs yet.
-    AtLoad,
-    /// Only the last component may be missing.
-    BeforeRun,
+pub(super) enum Visit {
+    /// Nobody yet: parents may be missing.
+    None,
+    /// A native action, which opens it by descriptors: only the last component may be missing.
+    Native,
+    /// A program, which looks it up by its name: the same, and others must not be able to lead it elsewhere.
+    Program(Follower),
 }
 
 /// The real path of one that [`is_below`] its roots, after a look at each component: no link below the root, parents that
 /// are directories, and no directory where a file is meant.
-pub(super) fn resolve(roots: &[Root], path: &str, directory: bool, strictness: Strictness) -> Result<String, String> {
+pub(super) fn resolve(roots: &[Root], path: &str, directory: bool, visit: Visit) -> Result<String, String> {
     let (body, slash) = match path.strip_suffix('/') {
         Some(body) if directory => (body, "/"),
         _ => (path, ""),
@@ -113,27 +121,43 @@ pub(super) fn resolve(roots: &[Root], path: &str, directory: bool, strictness: S
     let real = format!("{}{rest}", root.real);
     let full = if real.is_empty() { "/" } else { real.as_str() };
     // The root has been resolved, so from the top there is no link that root did not put there before the load.
-    let last = walk(Path::new(full), strictness)?;
-    if !directory && last.is_some_and(|meta| meta.is_dir()) {
+    let last = walk(Path::new(full), Path::new(&root.real), visit)?;
+    if !directory && last == Some(FileType::Directory) {
         return Err(format!("{path} is a directory, and the rule asks for a file"));
     }
     Ok(if real.is_empty() { "/".to_owned() } else { real + slash })
 }
 
-fn walk(path: &Path, strictness: Strictness) -> Result<Option<Metadata>, String> {
-    let mut at = PathBuf::new();
-    let mut last = None;
-    let mut components = path.components().peekable();
+/// Looks at each component in the directory that was opened before it; gives what the last one is, if it is there.
+fn walk(path: &Path, root: &Path, visit: Visit) -> Result<Option<FileType>, String> {
+    let cannot = |at: &Path, error: Errno| format!("cannot look at {}: {error}", at.display());
+    let mut at = PathBuf::from("/");
+    let mut here = places::top().map_err(|error| cannot(&at, error))?;
+    let mut last = Some(FileType::Directory);
+    let mut components = path.components().skip(1).peekable();
     while let Some(component) = components.next() {
-        at.push(component);
         let is_last = components.peek().is_none();
-        match fs::symlink_metadata(&at) {
-            Ok(meta) if meta.is_symlink() => return Err(format!("{} is a link", at.display())),
-            Ok(meta) if !is_last && !meta.is_dir() => return Err(format!("{} is not a directory", at.display())),
-            Ok(meta) => last = Some(meta),
-            Err(error) if error.kind() == ErrorKind::NotFound && (is_last || strictness == Strictness::AtLoad) => return Ok(None),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(format!("the directory {} does not exist", at.display())),
-            Err(error) => return Err(format!("cannot look at {}: {error}", at.display())),
+        let name = component.as_os_str();
+        let entry = match places::look(&here, name) {
+            Ok(entry) => Some(entry),
+            Err(Errno::NOENT) => None,
+            Err(error) => return Err(cannot(&at.join(name), error)),
+        };
+        last = entry.as_ref().map(places::file_type);
+        if last == Some(FileType::Symlink) {
+            return Err(format!("{} is a link", at.join(name).display()));
+        }
+        if let Visit::Program(follower) = visit {
+            let directory = rustix::fs::fstat(&here).map_err(|error| cannot(&at, error))?;
+            follower.check(&at, &directory, entry.as_ref(), is_last, root.starts_with(&at))?;
+        }
+        at.push(component);
+        match entry {
+            _ if is_last => {}
+            None if visit == Visit::None => return Ok(None),
+            None => return Err(format!("the directory {} does not exist", at.display())),
+            Some(_) if last != Some(FileType::Directory) => return Err(format!("{} is not a directory", at.display())),
+            Some(_) => here = places::pass(&here, name).map_err(|error| cannot(&at, error))?,
         }
     }
     Ok(last)
@@ -176,6 +200,9 @@ mod tests {
             "/tmp/é",
             "/tmp/a;b",
             "/tmp/~",
+            "/tmp/a /etc/b",
+            "/tmp/ a",
+            "/tmp/a ",
             "/etc/tmp",
         ] {
             check(path, true, false);
@@ -196,7 +223,7 @@ mod tests {
         symlink("/etc/passwd", base.join("real/sub/leaf")).unwrap();
         let root = base.join("real").to_str().unwrap().to_owned();
         let roots = roots(&[&root]);
-        let run = |rest: &str, directory| resolve(&roots, &format!("{root}{rest}"), directory, Strictness::BeforeRun);
+        let run = |rest: &str, directory| resolve(&roots, &format!("{root}{rest}"), directory, Visit::Native);
         assert_eq!(run("/sub/", true).unwrap(), format!("{root}/sub/"));
         assert_eq!(run("/new", false).unwrap(), format!("{root}/new"));
         assert_eq!(run("", true).unwrap(), root);
@@ -211,9 +238,9 @@ mod tests {
         ] {
             assert!(run(rest, directory).unwrap_err().contains(reason), "{rest}");
         }
-        let load = resolve(&roots, &format!("{root}/missing/x"), false, Strictness::AtLoad);
+        let load = resolve(&roots, &format!("{root}/missing/x"), false, Visit::None);
         assert_eq!(load.unwrap(), format!("{root}/missing/x"));
-        assert!(resolve(&roots, &format!("{root}/link/x/y"), false, Strictness::AtLoad).is_err());
+        assert!(resolve(&roots, &format!("{root}/link/x/y"), false, Visit::None).is_err());
     }
 
     #[test]
@@ -226,7 +253,7 @@ mod tests {
         if rustix::process::geteuid().is_root() {
             let root = Root::parse(&link).unwrap();
             assert_eq!(root.real, base.join("real/deep").to_str().unwrap());
-            let path = resolve(&[root], &format!("{link}/x"), false, Strictness::BeforeRun).unwrap();
+            let path = resolve(&[root], &format!("{link}/x"), false, Visit::Native).unwrap();
             assert_eq!(path, base.join("real/deep/x").to_str().unwrap());
             std::os::unix::fs::lchown(base.join("link"), Some(12345), None).unwrap();
         }

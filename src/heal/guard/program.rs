@@ -31,8 +31,26 @@ impl RunAs {
 pub(super) struct Program {
     /// The absolute file, as `command_path` finds it: links in it are not resolved, because programs look at their name.
     pub(super) path: PathBuf,
+    /// Which file that is now.
+    pub(super) identity: Identity,
     /// The rule's user, or the owner of the Homebrew prefix.
     pub(super) run_as: Option<String>,
+}
+
+/// Which file a program was when it was looked at, links followed: another one in its place, or another content of the same one,
+/// has another identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    device: u64,
+    inode: u64,
+    /// The last change of content, owner or rights, in seconds and nanoseconds: nobody can set it back.
+    changed: (i64, i64),
+}
+
+impl Identity {
+    fn of(meta: &Metadata) -> Self {
+        Self { device: meta.dev(), inode: meta.ino(), changed: (meta.ctime(), meta.ctime_nsec()) }
+    }
 }
 
 /// The file that a bare program word means, if there is one.
@@ -59,14 +77,16 @@ pub(super) fn same_file(one: &Path, other: &Path) -> bool {
 pub(super) fn resolve(command_path: &[PathBuf], word: &str, run_as: Option<&RunAs>) -> Result<Option<Program>, Refusal> {
     let path = if word.starts_with('/') {
         check_plain(word)?;
-        Some(PathBuf::from(word)).filter(|path| fs::metadata(path).is_ok_and(|meta| is_executable(&meta)))
+        Some(PathBuf::from(word))
     } else if word.contains('/') {
         let reason = format!("the program {} must be a bare name or an absolute path", quoted(word));
         return Err(Refusal::new(RefusalKind::UnsafeProgram, reason));
     } else {
         find(command_path, word)
     };
-    let Some(path) = path else { return Ok(None) };
+    // Its identity comes before the look at who could change it: a change after that makes another one.
+    let found = path.and_then(|path| fs::metadata(&path).ok().filter(is_executable).map(|meta| (path, Identity::of(&meta))));
+    let Some((path, identity)) = found else { return Ok(None) };
     let user = user_for(&path, run_as)?;
     let uid = user.as_ref().and_then(|user| user.uid).unwrap_or_else(|| Uid::effective().as_raw());
     check_trust(&path, uid).map_err(|distrust| Refusal::new(RefusalKind::UnsafeProgram, distrust.into_reason()))?;
@@ -74,7 +94,7 @@ pub(super) fn resolve(command_path: &[PathBuf], word: &str, run_as: Option<&RunA
         let reason = "brew refuses to run as root: give the rule a run_as, the user that owns Homebrew";
         return Err(Refusal::new(RefusalKind::UnsafeProgram, reason));
     }
-    Ok(Some(Program { path, run_as: user.map(|user| user.name) }))
+    Ok(Some(Program { path, identity, run_as: user.map(|user| user.name) }))
 }
 
 /// One file has one plain name: `..` and the links of `/proc` mean something else in another process.
@@ -196,7 +216,7 @@ fn check_one(program: &Path, at: &Path, meta: &Metadata, uid: u32) -> Result<(),
 }
 
 /// On macOS the members of `admin` (80) may become root anyway, and Homebrew lets them write its directories.
-fn is_administrators(gid: u32) -> bool {
+pub(super) fn is_administrators(gid: u32) -> bool {
     cfg!(target_os = "macos") && gid == 80
 }
 
@@ -241,6 +261,25 @@ mod tests {
         let path = [first, second.clone()];
         assert_eq!(find(&path, "tool"), Some(second.join("tool")));
         assert_eq!(find(&path, "as-directory"), Some(second.join("as-directory")));
+    }
+
+    #[test]
+    fn another_file_or_another_content_has_another_identity() {
+        let dir = tempfile::tempdir().unwrap();
+        let tool = dir.path().join("tool");
+        let identity = || Identity::of(&fs::metadata(&tool).unwrap());
+        script(&tool, 0o755);
+        let first = identity();
+        assert_eq!(identity(), first);
+        // The file system's clock goes in ticks; a change within one may not show.
+        crate::collect::test_rig::wait_until("the file's clock goes on", || {
+            fs::write(&tool, "#!/bin/sh\nid\n").unwrap();
+            identity() != first
+        });
+        let second = identity();
+        script(&dir.path().join("new"), 0o755);
+        fs::rename(dir.path().join("new"), &tool).unwrap();
+        assert_ne!(identity(), second);
     }
 
     #[test]

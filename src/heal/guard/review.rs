@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use super::answer::{Permit, Refusal, RefusalKind, Reviewed};
 use super::compile::Rule;
+use super::confinement::Confinement;
 use super::matching::{Binding, Miss, matches};
-use super::path::{self, Strictness};
-use super::program::{self, RunAs};
+use super::path::{self, Visit};
+use super::program::{self, Identity, RunAs};
 use super::rule::Form;
 use super::service::{Line, Manager, systemd_knows};
 use super::special::{base_name, check_argv};
+use super::swap::Follower;
 use super::template::{Argument, Piece, Word, fill_name, parse, show};
 use super::text::{MAX_WORDS, scan};
 use super::token::tokenise;
@@ -34,10 +36,12 @@ pub(super) struct Review<'a> {
 pub(super) struct Answer {
     argv: Vec<String>,
     program: Option<PathBuf>,
+    identity: Option<Identity>,
     pub(super) missing_program: Option<String>,
     unknown_service: Option<String>,
     shell: bool,
     native: bool,
+    confinement: Confinement,
     grant: Grant,
 }
 
@@ -49,6 +53,7 @@ struct Grant {
     requires_approval: bool,
     timeout: Option<Duration>,
     sandbox: Option<bool>,
+    writable: Option<Vec<String>>,
 }
 
 impl<'a> Review<'a> {
@@ -95,7 +100,9 @@ impl<'a> Review<'a> {
         fields.iter().try_for_each(|field| scan(field))?;
         let words: Vec<Word> = fields.iter().map(|field| Word::field(field)).collect();
         let (argv, grant) = self.decide(&self.arguments(&words)?, None, true)?;
-        Ok(Answer { argv, program: None, missing_program: None, unknown_service: None, shell: false, native: true, grant })
+        let confinement = Confinement::Free("the agent does it itself");
+        let (missing_program, unknown_service) = (None, None);
+        Ok(Answer { argv, program: None, identity: None, missing_program, unknown_service, shell: false, native: true, confinement, grant })
     }
 
     fn service(&self, verb: Verb, service: &str) -> Result<Answer, Refusal> {
@@ -160,7 +167,9 @@ impl<'a> Review<'a> {
         scan(command)?;
         let words = match tokenise(command) {
             Ok(words) => words,
-            Err(fault) => return self.shell(command).unwrap_or_else(|| Err(advice::refusal(command, &fault))),
+            Err(fault) => {
+                return self.shell(command).unwrap_or_else(|| Err(advice::refusal(command, &fault))).map(Answer::of_a_service);
+            }
         };
         if let Some(word) = words.iter().find(|word| word.placeholders().next().is_some()) {
             let reason = "a command of the settings may hold no placeholder";
@@ -168,8 +177,8 @@ impl<'a> Review<'a> {
         }
         let argv: Vec<String> = self.arguments(&words)?.into_iter().map(|argument| argument.text).collect();
         check_argv(&argv).map_err(|reason| Refusal::new(RefusalKind::NoRule, reason))?;
-        let grant = Grant { rule: source.to_owned(), run_as: None, requires_approval: false, timeout: None, sandbox: Some(false) };
-        self.with_program(argv, grant)
+        let grant = Grant { rule: source.to_owned(), run_as: None, requires_approval: false, timeout: None, sandbox: None, writable: None };
+        self.with_program(argv, grant).map(Answer::of_a_service)
     }
 
     fn arguments(&self, words: &[Word]) -> Result<Vec<Argument>, Refusal> {
@@ -191,7 +200,7 @@ impl<'a> Review<'a> {
                 Form::Exact(_) => continue,
                 Form::Words(items) => self.match_words(rule, items, arguments),
             };
-            match result.map(|bindings| self.paths(arguments, &bindings)) {
+            match result.map(|bindings| self.paths(rule, arguments, &bindings)) {
                 Ok(Ok(words)) => {
                     matching.push(rule);
                     argv.get_or_insert(words);
@@ -228,13 +237,18 @@ impl<'a> Review<'a> {
     }
 
     /// The argv with real paths, if they go through no link and the program's own conditions hold.
-    fn paths(&self, arguments: &[Argument], bindings: &[Binding<'_>]) -> Result<Vec<String>, Refusal> {
-        let strictness = if self.run { Strictness::BeforeRun } else { Strictness::AtLoad };
+    fn paths(&self, rule: &Rule, arguments: &[Argument], bindings: &[Binding<'_>]) -> Result<Vec<String>, Refusal> {
         let mut argv: Vec<String> = arguments.iter().map(|argument| argument.text.clone()).collect();
+        let uid = rule.run_as.as_ref().and_then(|user| user.uid).unwrap_or_else(|| nix::unistd::geteuid().as_raw());
         for binding in bindings.iter().rev() {
             let Some((roots, directory)) = binding.slot.roots() else { continue };
             let argument = &arguments[binding.argument];
-            let real = path::resolve(roots, &argument.text[binding.range.clone()], directory, strictness)
+            let visit = match (self.run, rule.native) {
+                (false, _) => Visit::None,
+                (true, true) => Visit::Native,
+                (true, false) => Visit::Program(Follower::new(uid, &argv, binding.argument)),
+            };
+            let real = path::resolve(roots, &argument.text[binding.range.clone()], directory, visit)
                 .map_err(|reason| Refusal::new(RefusalKind::Path, crate::record::escape::terminal(&reason)).at(argument.span.clone()))?;
             argv[binding.argument].replace_range(binding.range.clone(), &real);
         }
@@ -248,8 +262,9 @@ impl<'a> Review<'a> {
         if let Some(user) = found.as_ref().and_then(|program| program.run_as.as_deref()) {
             grant.run_as = Some(RunAs { name: user.to_owned(), uid: None });
         }
-        let program = found.map(|program| program.path);
-        Ok(Answer { argv, program, missing_program, unknown_service: None, shell: false, native: false, grant })
+        let (program, identity) = found.map(|program| (program.path, program.identity)).unzip();
+        let confinement = Confinement::of(&argv[0], program.as_deref(), grant.sandbox, grant.writable.as_deref());
+        Ok(Answer { argv, program, identity, missing_program, unknown_service: None, shell: false, native: false, confinement, grant })
     }
 }
 
@@ -268,6 +283,7 @@ impl Grant {
             requires_approval: rules.iter().any(|rule| rule.requires_approval),
             timeout: rules.iter().filter_map(|rule| rule.timeout).min(),
             sandbox: sandboxes().max(),
+            writable: Confinement::writable(rules),
         })
     }
 }
@@ -280,7 +296,8 @@ fn no_rule(arguments: &[Argument], misses: &[(&Rule, Miss<'_>)]) -> Refusal {
         let reason = if program.text.contains('=') {
             format!("{} is an assignment, not a program: a command runs in an environment of its own", quoted(&program.text))
         } else {
-            format!("no rule allows the program {}", quoted(&program.text))
+            let instead = advice::instead_of(base_name(&program.text)).map_or_else(String::new, |advice| format!(": {advice}"));
+            format!("no rule allows the program {}{instead}", quoted(&program.text))
         };
         let refusal = Refusal::new(RefusalKind::NoRule, reason).at(program.span.clone());
         let distance = |rule: &Rule| strsim::osa_distance(rule.form.program().unwrap_or_default(), base_name(&program.text));
@@ -321,6 +338,11 @@ fn no_rule(arguments: &[Argument], misses: &[(&Rule, Miss<'_>)]) -> Refusal {
 }
 
 impl Answer {
+    /// For a command of the settings' `services`.
+    fn of_a_service(self) -> Self {
+        Self { confinement: Confinement::Free("a service that it starts would be held as long as it lives"), ..self }
+    }
+
     /// For people: what would run.
     pub(super) fn into_reviewed(self) -> Reviewed {
         Reviewed {
@@ -333,6 +355,7 @@ impl Answer {
             run_as: self.grant.run_as.map(|user| user.name),
             timeout: self.grant.timeout,
             unknown_service: self.unknown_service,
+            confinement: self.confinement,
         }
     }
 
@@ -351,13 +374,14 @@ impl Answer {
         Ok(Permit {
             argv: self.argv,
             program: self.program.unwrap_or_default(),
+            identity: self.identity,
             rule: self.grant.rule,
             shell: self.shell,
             native: self.native,
             run_as: self.grant.run_as.map(|user| user.name),
             requires_approval: self.grant.requires_approval,
             timeout: self.grant.timeout,
-            sandbox: self.grant.sandbox,
+            confinement: self.confinement,
         })
     }
 }

@@ -99,7 +99,7 @@ impl Slot {
             Self::Duration => is_digits(strip_unit(value, "smhdw")),
             Self::Unit => is_unit(value),
             Self::Name => is_identifier(value, 128, "_.@-") && !names_autoheal(value),
-            Self::Formula => is_identifier(value, 128, "_.@+-") && !names_autoheal(value),
+            Self::Formula => is_identifier(value, 128, "_.@+-") && !names_autoheal(value) && !is_formula_file(value),
             Self::Domain => is_domain(value),
             Self::Procname => is_process_name(value),
             Self::Glob => is_glob(value),
@@ -243,9 +243,14 @@ fn is_identifier(text: &str, max: usize, extra: &str) -> bool {
         && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
 }
 
-/// Whether a name means autoheal itself: one part of it, between dots and before an `@`, is its name.
+/// Whether a name means autoheal itself: one part of it, between dots and `@`, is its name.
 pub(super) fn names_autoheal(name: &str) -> bool {
-    name.split('.').any(|part| part.split('@').next().is_some_and(|part| part.eq_ignore_ascii_case("autoheal")))
+    name.split(['.', '@']).any(|part| part.eq_ignore_ascii_case("autoheal"))
+}
+
+/// What Homebrew would take for a file with a formula in it (Formulary's loaders by path and by bottle), and run as Ruby.
+fn is_formula_file(text: &str) -> bool {
+    [".rb", ".json", ".tar.gz"].iter().any(|suffix| text.ends_with(suffix))
 }
 
 /// A systemd service name (systemd.unit(5)), without those that would take the host down or lock everybody out.
@@ -253,10 +258,10 @@ fn is_unit(text: &str) -> bool {
     const OTHER_TYPES: &[&str] =
         &["socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope", "snapshot"];
     const SYSTEM: &[&str] = &["debug-shell", "emergency", "rescue", "autovt"];
-    if text.is_empty() || text.len() > 255 || !text.starts_with(|c: char| c.is_ascii_alphanumeric()) || !is_unit_text(text) {
-        return false;
-    }
-    let stem = text.strip_suffix(".service").unwrap_or(text);
+    let plain = text.len() <= 255 && text.starts_with(|c: char| c.is_ascii_alphanumeric());
+    // An escape is no way to say a name that may not be said.
+    let Some(name) = unescape_unit(text).filter(|_| plain) else { return false };
+    let stem = name.strip_suffix(".service").unwrap_or(&name);
     let base = stem.split('@').next().unwrap_or(stem);
     !stem.rsplit_once('.').is_some_and(|(_, suffix)| OTHER_TYPES.contains(&suffix))
         && !SYSTEM.contains(&base)
@@ -265,23 +270,24 @@ fn is_unit(text: &str) -> bool {
         && !names_autoheal(stem)
 }
 
-/// `[A-Za-z0-9:_.@-]` and `\xHH`.
-fn is_unit_text(text: &str) -> bool {
+/// `[A-Za-z0-9:_.@-]`, and what `\xHH` stands for, by bytes; systemd-escape(1) never makes one for a control or a slash.
+fn unescape_unit(text: &str) -> Option<String> {
+    let mut plain = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
-        if first == '\\' {
-            let escape = rest.get(..4).unwrap_or_default();
-            if !(escape.starts_with("\\x") && escape[2..].bytes().all(|byte| byte.is_ascii_hexdigit()) && escape.len() == 4) {
-                return false;
-            }
+        if let Some(digits) = rest.strip_prefix("\\x") {
+            let byte = digits.get(..2).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+            let byte = u8::from_str_radix(byte, 16).ok().filter(|byte| !byte.is_ascii_control() && *byte != b'/')?;
+            plain.push(char::from(byte));
             rest = &rest[4..];
         } else if first.is_ascii_alphanumeric() || ":_.@-".contains(first) {
+            plain.push(first);
             rest = &rest[1..];
         } else {
-            return false;
+            return None;
         }
     }
-    true
+    Some(plain)
 }
 
 fn is_domain(text: &str) -> bool {

@@ -112,9 +112,26 @@ fn delete_is_bounded(words: &[String]) -> bool {
     true
 }
 
-/// Whether a pattern leaves anything out: `*` and `?*` do not. (A placeholder's value is looked at before the run.)
+/// Whether a pattern leaves enough out to be a name: `*`, `?*` and `[a-z]*` do not. (A placeholder's value is looked at before
+/// the run.)
 fn names_something(pattern: &str) -> bool {
-    pattern.chars().any(|c| c.is_ascii_alphanumeric() || "_~$".contains(c))
+    let mut rest = pattern;
+    while let Some(character) = rest.chars().next() {
+        rest = &rest[character.len_utf8()..];
+        let Some((set, after)) = rest.split_once(']').filter(|_| character == '[') else {
+            if character.is_ascii_alphanumeric() || "_~$".contains(character) {
+                return true;
+            }
+            continue;
+        };
+        // A range of letters is any name's beginning; digits are those of a rotated log.
+        let letters = set.as_bytes().windows(2).any(|pair| pair[0].is_ascii_alphabetic() && pair[1] == b'-');
+        if !letters && set.chars().any(|character| character.is_ascii_alphanumeric()) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 #[cfg(test)]
@@ -164,6 +181,12 @@ mod tests {
         deletes("/usr/bin/find /tmp -delete", false);
         deletes("find /tmp -name * -delete", false);
         deletes("find /tmp -name ?* -delete", false);
+        deletes("find /tmp -name [a-z]* -delete", false);
+        deletes("find /tmp -name *[a-zA-Z0-9]? -delete", false);
+        deletes("find /tmp -name [ -delete", false);
+        deletes("find /tmp -name *.[0-9] -delete", true);
+        deletes("find /tmp -name [abc]* -delete", true);
+        deletes("find /tmp -name tmp[a-z]* -delete", true);
         deletes("find /tmp -mtime +7 -o -delete", false);
         deletes("find /tmp -mtime +7 -delete -o -delete", false);
         deletes("find /tmp ! -name *.keep -delete", false);

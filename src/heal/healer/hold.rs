@@ -15,14 +15,14 @@ use crate::incident::{Admission, DedupKey, Incident, Opening, Status};
 /// first: memory stays flat whatever fires.
 const MOST_OPEN: usize = 250;
 
-/// Triggers that are held back.
+/// Triggers that are held back. Boxed: there can be many thousands, and a map is never full.
 #[derive(Debug, Default)]
 pub(super) struct HeldBack {
     /// With the time (boot clock) at which each is looked at again, if there is one.
-    waiting: HashMap<DedupKey, (Opening, Option<Duration>)>,
+    waiting: HashMap<DedupKey, (Box<Opening>, Option<Duration>)>,
     wakes: BTreeSet<(Duration, DedupKey)>,
     /// Nothing but room is missing: most urgent first, then oldest.
-    queue: BTreeMap<(Severity, Duration, DedupKey), Opening>,
+    queue: BTreeMap<(Severity, Duration, DedupKey), Box<Opening>>,
     queued: HashMap<DedupKey, (Severity, Duration)>,
     /// Keys whose trigger was recorded as suppressed, and the end of that silence: one record for each.
     suppressed: HashMap<DedupKey, Duration>,
@@ -30,14 +30,14 @@ pub(super) struct HeldBack {
 
 impl HeldBack {
     /// Holds a trigger back until a time, or until something changes.
-    fn hold(&mut self, opening: Opening, until: Option<Duration>) {
+    fn hold(&mut self, opening: Box<Opening>, until: Option<Duration>) {
         let key = opening.key();
         self.remove(&key);
         self.wakes.extend(until.map(|until| (until, key.clone())));
         self.waiting.insert(key, (opening, until));
     }
 
-    fn enqueue(&mut self, opening: Opening, now: Moment) {
+    fn enqueue(&mut self, opening: Box<Opening>, now: Moment) {
         let key = opening.key();
         if self.queued.contains_key(&key) {
             return;
@@ -96,9 +96,8 @@ impl HeldBack {
     pub(super) fn due(&mut self, now: Moment) -> Vec<Opening> {
         let mut due = Vec::new();
         while let Some((_, key)) = self.wakes.first().filter(|(at, _)| *at <= now.boot).cloned() {
-            let held = self.waiting.get(&key).map(|(opening, _)| opening.clone());
-            self.remove(&key);
-            due.extend(held);
+            self.wakes.pop_first();
+            due.extend(self.waiting.remove(&key).map(|(opening, _)| *opening));
         }
         due
     }
@@ -114,7 +113,7 @@ impl HeldBack {
 }
 
 impl Healer {
-    pub(super) fn fired(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) {
+    pub(super) fn fired(&mut self, opening: Box<Opening>, now: Moment, effects: &mut Vec<Effect>) {
         let key = opening.key();
         if self.by_key.contains_key(&key) {
             return;
@@ -136,7 +135,7 @@ impl Healer {
             Held::Cooldown(left) => {
                 if self.tracks.record_once(&opening.playbook, &key, now) {
                     let text = format!("it fired {} before the end of the cooldown", in_words(left));
-                    self.record(opening.clone(), Status::RateLimited, text, now, effects);
+                    self.record(Opening::clone(&opening), Status::RateLimited, text, now, effects);
                 }
                 self.held_back.hold(opening, Some(now.boot + left));
             }
@@ -146,9 +145,9 @@ impl Healer {
     }
 
     /// Opens the incident if there is room for one more of its urgency.
-    fn admit(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) {
+    fn admit(&mut self, opening: Box<Opening>, now: Moment, effects: &mut Vec<Effect>) {
         if self.has_room(opening.playbook.severity) {
-            self.open(opening, now, now, effects);
+            self.open(*opening, now, now, effects);
         } else {
             self.held_back.enqueue(opening, now)
         }
@@ -174,7 +173,7 @@ impl Healer {
             self.held_back.queued.remove(&opening.key());
             let waited = now.boot.saturating_sub(since);
             if self.tracks.held(&opening, now) == Held::Free {
-                self.open(opening, now.before(waited), now, effects);
+                self.open(*opening, now.before(waited), now, effects);
             } else {
                 self.fired(opening, now, effects);
             }
@@ -207,10 +206,10 @@ impl Healer {
     }
 
     /// The relapse that fills the count: one incident without an action, and nothing more until the target is well.
-    fn open_breaker(&mut self, opening: Opening, now: Moment, effects: &mut Vec<Effect>) {
+    fn open_breaker(&mut self, opening: Box<Opening>, now: Moment, effects: &mut Vec<Effect>) {
         let key = opening.key();
         let admission = Admission { attempt: self.tracks.get(&key).map_or(0, |track| track.attempts), ..self.admission(&key) };
-        let (incident, steps) = Incident::relapsed(admission, opening.clone(), now);
+        let (incident, steps) = Incident::relapsed(admission, *opening, now);
         let id = incident.id.clone();
         self.live.insert(id.clone(), incident);
         self.by_key.insert(key, id.clone());
@@ -224,9 +223,9 @@ impl Healer {
         effects.push(Effect::Changed(Box::new(incident)));
     }
 
-    fn suppress(&mut self, opening: Opening, until: Moment, text: String, now: Moment, effects: &mut Vec<Effect>) {
+    fn suppress(&mut self, opening: Box<Opening>, until: Moment, text: String, now: Moment, effects: &mut Vec<Effect>) {
         if self.held_back.suppress_once(&opening.key(), until.boot, now) {
-            self.record(opening.clone(), Status::Suppressed, text, now, effects);
+            self.record(Opening::clone(&opening), Status::Suppressed, text, now, effects);
         }
         self.held_back.hold(opening, Some(until.boot));
     }

@@ -183,7 +183,7 @@ impl Healer {
             Edge::Fired(opening) => {
                 // Also where an open incident, or a silence, makes nothing of it: it is not well.
                 self.tracks.unknown(&opening.key(), now);
-                self.fired(*opening, now, effects);
+                self.fired(opening, now, effects);
             }
             Edge::Cleared(key) => {
                 self.held_back.remove(&key);
@@ -280,7 +280,7 @@ impl Healer {
         }
         self.reserved.take_if(|(_, until)| until.is_due(now));
         for opening in self.held_back.due(now) {
-            self.fired(opening, now, effects);
+            self.fired(Box::new(opening), now, effects);
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Effect, Healer};
+use super::{Effect, Fact, Healer};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::heal::silence::Silence;
@@ -49,6 +49,16 @@ impl Healer {
             budget: self.budget.started().collect(),
             silences: self.silences.clone(),
         }
+    }
+
+    /// The effects that write all of it down.
+    #[must_use]
+    pub fn all_to_save(&self) -> Vec<Effect> {
+        let Saved { incidents, tracks, budget, silences } = self.saved();
+        let tracks = tracks.into_iter().map(|(key, track)| Fact::Track(key, Some(Box::new(track))));
+        let facts = tracks.chain([Fact::Budget(budget)]).chain(silences.into_iter().map(Fact::Silence));
+        let incidents = incidents.into_iter().map(|incident| Effect::Changed(Box::new(incident)));
+        facts.map(|fact| Effect::Save(Box::new(fact))).chain(incidents).collect()
     }
 
     /// Takes up what was loaded. `still_running` says whether the process of an incident's action is still there.

@@ -9,9 +9,10 @@ mod schema;
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
+use serde_json::Value;
 
 pub use open::OpenError;
 pub use rows::{ApprovalRow, Entry, IncidentRow, NotificationRow, Restored, SilenceRow, StepRow};
@@ -32,6 +33,8 @@ pub struct Opened {
     pub history: History,
     /// Where a damaged one lies now, in whose place this one was begun.
     pub set_aside: Option<PathBuf>,
+    /// There was none: what an earlier one held is not in it.
+    pub is_new: bool,
 }
 
 /// Why nothing of a write was kept.
@@ -100,6 +103,15 @@ impl History {
     /// When it cannot be read.
     pub fn restore(&self) -> Result<Restored, WriteError> {
         Ok(read::restore(&self.connection)?)
+    }
+
+    /// The newest `most` incidents that have ended at `since` (milliseconds since the epoch) or later, by the path of their report:
+    /// the JSON (contract C2) of those whose report is `wanted`.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn ended_since(&self, since: i64, most: u32, wanted: impl Fn(&Path) -> bool) -> Result<Vec<(PathBuf, Value)>, WriteError> {
+        Ok(read::ended_since(&self.connection, since, most, wanted)?)
     }
 
     fn transaction<T>(&mut self, body: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, WriteError> {

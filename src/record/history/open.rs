@@ -77,7 +77,7 @@ impl History {
     /// When it is a newer program's, when something else is in its place, and when there is no room for it.
     pub fn open(dir: &Path, now: Timestamp) -> Result<Opened, OpenError> {
         match attempt(dir) {
-            Ok(history) => Ok(Opened { history, set_aside: None }),
+            Ok((history, is_new)) => Ok(Opened { history, set_aside: None, is_new }),
             Err(Trouble::Final(error)) => Err(error),
             Err(Trouble::Damaged(reason)) => begin_anew(dir, &reason, now),
         }
@@ -94,7 +94,8 @@ impl History {
     }
 }
 
-fn attempt(dir: &Path) -> Result<History, Trouble> {
+/// The history, and whether there was none.
+fn attempt(dir: &Path) -> Result<(History, bool), Trouble> {
     let no_room = |error: io::Error| OpenError::NoRoom(format!("{}: {error}", dir.join(FILE).display()));
     // SQLite refuses links in every part of the path; those above the data directory are the administrator's.
     let dir = dir.canonicalize().map_err(no_room)?;
@@ -106,8 +107,8 @@ fn attempt(dir: &Path) -> Result<History, Trouble> {
     let unclean = fs::metadata(beside(&dir, "-wal")).is_ok_and(|wal| wal.len() > 0);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&path, flags)?;
-    prepare(&mut connection, unclean)?;
-    Ok(History { dir, connection, device, inode })
+    let is_new = prepare(&mut connection, unclean)?;
+    Ok((History { dir, connection, device, inode }, is_new))
 }
 
 /// Refuses what is not a file with this one name: in a directory that somebody else can write to, it could be anybody's.
@@ -128,7 +129,8 @@ fn create(path: &Path) -> io::Result<(u64, u64)> {
     Ok((facts.dev(), facts.ino()))
 }
 
-fn prepare(connection: &mut Connection, unclean: bool) -> Result<(), Trouble> {
+/// Answers whether the database has no tables yet; then it gets them.
+fn prepare(connection: &mut Connection, unclean: bool) -> Result<bool, Trouble> {
     connection.busy_timeout(BUSY)?;
     connection.execute_batch(
         "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA foreign_keys = ON; PRAGMA cache_size = -256; PRAGMA mmap_size = 0;",
@@ -151,14 +153,14 @@ fn prepare(connection: &mut Connection, unclean: bool) -> Result<(), Trouble> {
     for statement in super::STATEMENTS {
         connection.prepare(statement)?;
     }
-    Ok(())
+    Ok(found == 0)
 }
 
 fn begin_anew(dir: &Path, reason: &str, now: Timestamp) -> Result<Opened, OpenError> {
     let set_aside = set_aside(dir, now).map_err(|error| OpenError::NoRoom(format!("cannot set the damaged {FILE} aside: {error}")))?;
     log::error!("{FILE} is damaged ({reason}): it is now {}, and a new one is begun", set_aside.display());
     match attempt(dir) {
-        Ok(history) => Ok(Opened { history, set_aside: Some(set_aside) }),
+        Ok((history, is_new)) => Ok(Opened { history, set_aside: Some(set_aside), is_new }),
         Err(Trouble::Final(error)) => Err(error),
         Err(Trouble::Damaged(reason)) => Err(OpenError::NoRoom(format!("a new {FILE} is damaged at once: {reason}"))),
     }

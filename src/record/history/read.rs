@@ -1,6 +1,6 @@
 //! Reading the history, in this process or another, whether an agent runs or not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -246,6 +246,26 @@ fn overlaid(row: &Row<'_>) -> rusqlite::Result<Value> {
     view["interrupted"] = row.get::<_, bool>(4)?.into();
     view["ended_at"] = ended.into();
     Ok(view)
+}
+
+/// What [`super::History::ended_since`] gives. Only what is wanted is taken into memory.
+pub(super) fn ended_since(
+    connection: &Connection,
+    since: i64,
+    most: u32,
+    wanted: impl Fn(&Path) -> bool,
+) -> rusqlite::Result<Vec<(PathBuf, Value)>> {
+    let sql = format!("SELECT {OVERLAY}, report FROM incidents WHERE ended_at >= ?1 AND NOT live ORDER BY ended_at DESC, id LIMIT ?2");
+    let mut statement = connection.prepare(&sql)?;
+    let mut rows = statement.query(params![since, most])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let report = PathBuf::from(row.get::<_, String>(6)?);
+        if wanted(&report) {
+            found.push((report, overlaid(row)?));
+        }
+    }
+    Ok(found)
 }
 
 /// What a restart begins with.

@@ -56,11 +56,31 @@ pub struct Aggregator {
 /// The minute of one series that goes on.
 #[derive(Debug)]
 struct Minute {
-    /// Its beginning; the row is there until the minute ends.
+    /// Its beginning; the sum is there until the minute ends.
     at: i64,
-    row: Option<SampleRow>,
+    sum: Option<Sum>,
     /// The last word, which a later one is compared with.
     text: Option<String>,
+}
+
+/// What a row says of its span.
+#[derive(Debug)]
+struct Sum {
+    last: Option<f64>,
+    min: Option<f64>,
+    max: Option<f64>,
+    text: Option<String>,
+}
+
+impl Sum {
+    fn new(number: Option<f64>, text: Option<String>) -> Self {
+        Self { last: number, min: number, max: number, text }
+    }
+
+    fn row(self, (metric, labels): &(&'static str, Labels), at: i64, span: i64) -> SampleRow {
+        let Self { last, min, max, text } = self;
+        SampleRow { metric, labels: labels.clone(), at, span, last, min, max, text }
+    }
 }
 
 impl Aggregator {
@@ -79,23 +99,20 @@ impl Aggregator {
     fn add(&mut self, sample: &Sample, number: Option<f64>, text: Option<String>) {
         let at = sample.at.wall.as_millisecond();
         let minute = at.div_euclid(MINUTE) * MINUTE;
-        let (metric, labels) = (sample.metric.name, sample.target.identity.clone());
-        let row =
-            |at, span| SampleRow { metric, labels: labels.clone(), at, span, last: number, min: number, max: number, text: text.clone() };
-        let Some(current) = self.series.get_mut(&(metric, labels.clone())) else {
-            let first = Minute { at: minute, row: Some(row(minute, MINUTE)), text: text.clone() };
-            self.series.insert((metric, labels.clone()), first);
+        let series = (sample.metric.name, sample.target.identity.clone());
+        let Some(current) = self.series.get_mut(&series) else {
+            self.series.insert(series, Minute { at: minute, sum: Some(Sum::new(number, text.clone())), text });
             return;
         };
         if current.text != text {
-            self.ended.push(row(at, 0));
+            self.ended.push(Sum::new(number, text.clone()).row(&series, at, 0));
             current.text.clone_from(&text);
         }
         if current.at != minute {
-            self.ended.extend(current.row.take());
+            self.ended.extend(current.sum.take().map(|sum| sum.row(&series, current.at, MINUTE)));
             current.at = minute;
         }
-        let sum = current.row.get_or_insert_with(|| row(minute, MINUTE));
+        let sum = current.sum.get_or_insert_with(|| Sum::new(number, None));
         sum.last = number;
         sum.min = [sum.min, number].into_iter().flatten().reduce(f64::min);
         sum.max = [sum.max, number].into_iter().flatten().reduce(f64::max);
@@ -104,10 +121,10 @@ impl Aggregator {
 
     /// The rows of all minutes that are over at `now` (milliseconds since the epoch).
     pub fn take_ended(&mut self, now: i64) -> Vec<SampleRow> {
-        for minute in self.series.values_mut().filter(|minute| minute.at + MINUTE <= now) {
-            self.ended.extend(minute.row.take());
+        for (series, minute) in self.series.iter_mut().filter(|(_, minute)| minute.at + MINUTE <= now) {
+            self.ended.extend(minute.sum.take().map(|sum| sum.row(series, minute.at, MINUTE)));
         }
-        self.series.retain(|_, minute| minute.row.is_some() || minute.at + GONE > now);
+        self.series.retain(|_, minute| minute.sum.is_some() || minute.at + GONE > now);
         mem::take(&mut self.ended)
     }
 

@@ -25,7 +25,7 @@ fn numbers() {
 fn units() {
     all(
         "unit",
-        &["nginx", "nginx.service", "php8.3-fpm", "openvpn@office.service", r"a\x2db", "user-app:1"],
+        &["nginx", "nginx.service", "php8.3-fpm", "openvpn@office.service", r"a\x2db", "user-app:1", r"openvpn@My\x20net", r"caf\xc3\xa9"],
         &[
             "",
             "-nginx",
@@ -59,6 +59,15 @@ fn units() {
             "autoheal",
             "autoheal.service",
             "autoheal@a",
+            "x@autoheal",
+            r"auto\x68eal",
+            r"systemd\x2dlogind",
+            r"rescue\x2eservice",
+            r"nginx\x2etarget",
+            r"a\x2f..\x2fb",
+            r"a\x00b",
+            r"a\x0ab",
+            r"a\x2\x2db",
             "é",
             "nginx\n",
             "nginx;",
@@ -74,9 +83,13 @@ fn names() {
     all(
         "name",
         &["api", "api-1", "php@8.3", "a.b_c"],
-        &["", "-a", "a b", "a/b", "..", ".a", "a+b", "a;b", "autoheal", "Autoheal", "com.autoheal.agent"],
+        &["", "-a", "a b", "a/b", "..", ".a", "a+b", "a;b", "autoheal", "Autoheal", "com.autoheal.agent", "x@autoheal"],
     );
-    all("formula", &["postgresql@16", "libstdc++", "redis"], &["--all", "user/tap/x", "autoheal", "a b"]);
+    all(
+        "formula",
+        &["postgresql@16", "libstdc++", "redis"],
+        &["--all", "user/tap/x", "autoheal", "a b", "x.rb", "x.json", "x.bottle.tar.gz"],
+    );
     all(
         "domain",
         &["shop.example.org", "localhost", "a-b.c", "autoheal.example.org"],

@@ -9,6 +9,7 @@ use serde::Deserialize;
 mod native;
 mod placeholder;
 mod property;
+mod table;
 
 #[derive(Deserialize)]
 struct Case {
@@ -21,7 +22,7 @@ fn sample() -> Vec<Case> {
     include_str!("../../../../tests/data/guard-sample.jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-fn rule(text: &str) -> AllowedCommand {
+pub(super) fn rule(text: &str) -> AllowedCommand {
     AllowedCommand {
         rule: text.to_owned(),
         source: "test".to_owned(),
@@ -33,7 +34,7 @@ fn rule(text: &str) -> AllowedCommand {
     }
 }
 
-fn settings(rules: Vec<AllowedCommand>) -> Settings {
+pub(super) fn settings(rules: Vec<AllowedCommand>) -> Settings {
     Settings {
         dry_run: false,
         interval: std::time::Duration::from_secs(30),
@@ -47,13 +48,13 @@ fn settings(rules: Vec<AllowedCommand>) -> Settings {
     }
 }
 
-fn policy(rules: &[&str]) -> Policy {
+pub(super) fn policy(rules: &[&str]) -> Policy {
     let (policy, problems) = Policy::compile(&settings(rules.iter().map(|text| rule(text)).collect()));
     assert!(problems.iter().all(|problem| problem.warning), "{problems:?}");
     policy.with_manager(Manager::Systemd)
 }
 
-fn shipped_policy() -> Policy {
+pub(super) fn shipped_policy() -> Policy {
     let (policy, problems) = Policy::compile(&settings(shipped()));
     assert_eq!(problems, [], "the shipped rules are beyond reproach");
     policy.with_manager(Manager::Systemd)
@@ -136,17 +137,6 @@ fn the_commands_of_the_scenarios_pass_under_the_shipped_rules() {
     }
 }
 
-/// Found by thinking as somebody would who may write the playbooks but not the settings.
-#[test]
-fn attacks_are_refused() {
-    let (shipped, everything) = (shipped_policy(), everything());
-    for command in include_str!("../../../../tests/data/guard-attacks.txt").lines().filter(|line| !line.starts_with("# ")) {
-        for policy in [&shipped, &everything] {
-            assert!(policy.check(&Request::Command(command)).is_err(), "{command} is allowed");
-        }
-    }
-}
-
 #[track_caller]
 fn refused(policy: &Policy, command: &str, kind: RefusalKind, at: &str, says: &str) {
     let refusal = policy.check(&Request::Command(command)).expect_err(command);
@@ -163,6 +153,8 @@ fn a_refusal_says_where_and_why() {
     refused(&policy, "nginx -s", RefusalKind::NoRule, "", "ends too early: the rule expects reload or reopen");
     refused(&policy, "nginx -s reload -c /x", RefusalKind::NoRule, "-c", "nothing more");
     refused(&policy, "wall hello", RefusalKind::NoRule, "wall", "no rule allows the program");
+    refused(&policy, "sudo nginx -s reload", RefusalKind::NoRule, "sudo", "leave it out");
+    refused(&policy, "service nginx restart", RefusalKind::NoRule, "service", "service_restart");
     refused(&policy, "A=b nginx -s reload", RefusalKind::NoRule, "A=b", "assignment");
     refused(&policy, "systemctl restart halt.target", RefusalKind::NoRule, "halt.target", "a service");
     refused(&policy, "gzip '/var/log/a", RefusalKind::Syntax, "'", "not closed");
@@ -267,7 +259,7 @@ fn the_stricter_limit_of_all_matching_rules_holds() {
 fn rules_that_cannot_be_understood_are_errors_with_a_proposal() {
     let problem = |text: &str| Policy::compile(&settings(vec![rule(text)])).1.into_iter().next().unwrap();
     for (text, warning, says, suggestion) in [
-        ("^nginx -s reload", true, "understood as the shipped rules", Some("nginx -s {one:reload|reopen}")),
+        ("^nginx -s reload", true, "understood as the shipped rules", Some("nginx -s {one:reload|reopen}\nnginx -t [-q]")),
         ("^find \\/tmp", true, "understood", None),
         ("^systemctl restart nginx$", false, "regular expression", Some("systemctl restart nginx")),
         ("^openclaw", false, "regular expression", Some("openclaw")),

@@ -21,6 +21,10 @@ const LONG: Duration = Duration::from_secs(60);
 /// The agent runs one action at a time, and takes what becomes its child meanwhile for the action's.
 static TURN: Mutex<()> = Mutex::new(());
 
+pub(crate) fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// One action at a time, in a process that inherits orphans, as the agent is.
 pub(crate) struct Stage {
     _turn: MutexGuard<'static, ()>,
@@ -31,7 +35,7 @@ pub(crate) struct Stage {
 
 impl Stage {
     pub(crate) fn new() -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = turn();
         tree::become_subreaper();
         let command_path = COMMAND_PATH.map(PathBuf::from).to_vec();
         Self { _turn: turn, dir: tempfile::tempdir().unwrap(), stop: Arc::default(), command_path }
@@ -51,12 +55,13 @@ impl Stage {
         self.permitted(&permit(&serde_json::json!(format!("exact: {command}")), command), time)
     }
 
-    fn permitted(&self, permit: &Permit, time: Duration) -> Outcome {
+    pub(crate) fn permitted(&self, permit: &Permit, time: Duration) -> Outcome {
         let execution = Execution {
             helper: Path::new(env!("CARGO_BIN_EXE_autoheal")).to_owned(),
             command_path: self.command_path.clone(),
             facts: vec![("AUTOHEAL_PLAYBOOK".to_owned(), "slow".to_owned()), ("AUTOHEAL_LABEL_MOUNT".to_owned(), "/a b".to_owned())],
             timeout: time,
+            unit: None,
         };
         let limit = Limit { deadline: Moment::now().after(time), stop: Arc::clone(&self.stop) };
         run(permit, &execution, &limit, |pid| pid > 1)

@@ -1,5 +1,6 @@
 //! Opening files and directories without ever following a link: one component after the other, each by the descriptor of the
-//! one before, so that nobody can swap a directory for a link in between.
+//! one before, so that nobody can swap a directory for a link in between. The guard looks at paths this way, and the native
+//! actions open them this way.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, OwnedFd};
@@ -7,6 +8,7 @@ use std::path::{Component, Path};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use rustix::path::Arg;
 
 /// Flags for a directory that is only passed through: searching it needs no right to list it.
 #[cfg(target_os = "linux")]
@@ -15,26 +17,26 @@ const PASS: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::NOFOLLO
 const PASS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Flags for a directory that is listed.
-pub(super) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+pub(crate) const LIST: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 /// Opens a directory for listing. No component of its path may be a link.
 ///
 /// # Errors
 /// What is wrong with which path, for people.
-pub(super) fn open_directory(path: &Path) -> Result<OwnedFd, String> {
+pub(crate) fn open_directory(path: &Path) -> Result<OwnedFd, String> {
     let names = names_of(path)?;
     let Some((last, parents)) = names.split_last() else {
         return Err(format!("{}: the root directory is too much for an action", path.display()));
     };
     let parent = walk(path, parents)?;
-    rustix::fs::openat(&parent, *last, LIST, Mode::empty()).map_err(|error| explain(path, &parent, last, error))
+    open_below(&parent, *last, LIST, Mounts::Cross).map_err(|error| explain(path, &parent, last, error))
 }
 
 /// Opens the directory above `path`, and gives the last component of it.
 ///
 /// # Errors
 /// What is wrong with which path, for people.
-pub(super) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), String> {
+pub(crate) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), String> {
     let names = names_of(path)?;
     let Some((last, parents)) = names.split_last() else {
         return Err(format!("{}: this is no file", path.display()));
@@ -43,17 +45,17 @@ pub(super) fn open_parent(path: &Path) -> Result<(OwnedFd, OsString), String> {
 }
 
 /// Looks at an entry of a directory itself, never at what a link points to.
-pub(super) fn look(directory: impl AsFd, name: impl rustix::path::Arg) -> Result<Stat, Errno> {
+pub(crate) fn look(directory: impl AsFd, name: impl Arg) -> Result<Stat, Errno> {
     rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)
 }
 
 /// The type of what was looked at.
-pub(super) fn file_type(stat: &Stat) -> FileType {
+pub(crate) fn file_type(stat: &Stat) -> FileType {
     FileType::from_raw_mode(stat.st_mode)
 }
 
 /// Whether both are the same file.
-pub(super) fn same_file(one: &Stat, other: &Stat) -> bool {
+pub(crate) fn same_file(one: &Stat, other: &Stat) -> bool {
     one.st_dev == other.st_dev && one.st_ino == other.st_ino
 }
 
@@ -69,11 +71,48 @@ fn names_of(path: &Path) -> Result<Vec<&OsStr>, String> {
 }
 
 fn walk(path: &Path, names: &[&OsStr]) -> Result<OwnedFd, String> {
-    let mut here = rustix::fs::open("/", PASS, Mode::empty()).map_err(|error| format!("/: {error}"))?;
+    let mut here = top().map_err(|error| format!("/: {error}"))?;
     for name in names {
-        here = rustix::fs::openat(&here, *name, PASS, Mode::empty()).map_err(|error| explain(path, &here, name, error))?;
+        here = pass(&here, *name).map_err(|error| explain(path, &here, name, error))?;
     }
     Ok(here)
+}
+
+/// The directory `/`, to begin a walk.
+pub(crate) fn top() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/", PASS, Mode::empty())
+}
+
+/// Opens a directory below an open one, to go on from there. It may be a mount, never a link.
+pub(crate) fn pass(here: impl AsFd, name: impl Arg + Copy) -> Result<OwnedFd, Errno> {
+    open_below(here, name, PASS, Mounts::Cross)
+}
+
+/// Whether a directory may be the top of another mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mounts {
+    /// It may.
+    Cross,
+    /// It may not, as far as the system can tell: another mount of the same file system has the same device number.
+    Stay,
+}
+
+/// Opens one entry of an open directory. With `openat2` (Linux 5.6) the kernel itself refuses links, those of `/proc` and other
+/// mounts; elsewhere `flags` must hold `NOFOLLOW`, and one component at a time cannot lead further than to that entry.
+pub(crate) fn open_below(here: impl AsFd, name: impl Arg + Copy, flags: OFlags, mounts: Mounts) -> Result<OwnedFd, Errno> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::ResolveFlags;
+        let inside = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::BENEATH;
+        let resolve = if mounts == Mounts::Stay { inside | ResolveFlags::NO_XDEV } else { inside };
+        match rustix::fs::openat2(&here, name, flags, Mode::empty(), resolve) {
+            // Older than Linux 5.6, or a container's filter that does not know it.
+            Err(Errno::NOSYS | Errno::PERM) => {}
+            opened => return opened,
+        }
+    }
+    let _ = mounts;
+    rustix::fs::openat(here, name, flags, Mode::empty())
 }
 
 /// The system says "not a directory" for a link too, which helps nobody.

@@ -54,7 +54,7 @@ fn a_look_is_killed_alone_at_its_limit() {
     let _stage = Stage::new();
     let slow = permit(&serde_json::json!("exact: sleep 600"), "sleep 600");
     let time = Duration::from_millis(300);
-    let execution = Execution { helper: helper().to_owned(), command_path: Vec::new(), facts: Vec::new(), timeout: time };
+    let execution = Execution { helper: helper().to_owned(), command_path: Vec::new(), facts: Vec::new(), timeout: time, unit: None };
     let (mut number, mut beside) = (0, None);
     let outcome = look(&slow, &execution, &limit(time), |pid| {
         number = pid;
