@@ -48,12 +48,17 @@ facts = {
 with open(sys.argv[1], "w") as file:
     json.dump(facts, file)
 EOF
-mkdir -m 777 "$DIR/facts"
+mkdir -m 755 "$DIR/facts" "$DIR/facts-user"
+chown "$user:" "$DIR/facts-user"
 chmod 711 "$DIR"
 echo kept > "$DIR/outside"
 chmod 666 "$DIR/outside"
 : > "$DIR/app.log"
 rule="facts {file:$DIR/facts}"
+# Who writes a file as a user must not write where others could put a link.
+user_rule="facts {file:$DIR/facts-user}"
+# file NAME: where the facts of that name are.
+file() { case $1 in *user) echo "$DIR/facts-user/$1" ;; *) echo "$DIR/facts/$1" ;; esac; }
 # configure RULE SERVICE: the settings; a rule is JSON.
 configure() {
   settings <<EOF
@@ -85,11 +90,11 @@ heal() { cli heal look --force > "$DIR/heal.out" 2>&1; }
 # collect NAME RULE [ACTION]: runs the action under that rule; its facts are in the file of that name.
 collect() {
   configure "$2"
-  playbook "${3:-{\"type\": \"shell\", \"command\": \"facts $DIR/facts/$1\"\}}"
+  playbook "${3:-{\"type\": \"shell\", \"command\": \"facts $(file "$1")\"\}}"
   check "$1: the action succeeds" heal
 }
 # fact NAME EXPRESSION VALUE: what jq finds in the facts of that name.
-fact() { check "$1: $2 is $3" [ "$(jq -c "$2" "$DIR/facts/$1")" = "$3" ]; }
+fact() { check "$1: $2 is $3" [ "$(jq -c "$2" "$(file "$1")")" = "$3" ]; }
 
 number=$(id -u "$user") group=$(id -g "$user")
 collect root "\"$rule\""
@@ -103,7 +108,7 @@ fact root '[.core, .files]' '[[0,0],[1024,1024]]'
 fact root '[.no_new_privileges, .blocked_signals]' '["1","0000000000000000"]'
 fact root '[.start, .write, .empty]' '["done","done","done"]'
 
-collect user "{\"rule\": \"$rule\", \"run_as\": \"$user\"}"
+collect user "{\"rule\": \"$user_rule\", \"run_as\": \"$user\"}"
 fact user .ids "[$number,$number,$group,$group]"
 fact user .groups "$(id -G "$user" | tr ' ' '\n' | sort -n | jq -sc .)"
 fact user '[.environment.USER, .environment.LOGNAME, .environment.HOME]' "[\"$user\",\"$user\",\"/home/$user\"]"
@@ -121,7 +126,7 @@ echo kept > "$DIR/outside"
 collect held "{\"rule\": \"$rule\", \"sandbox\": \"on\"}"
 fact held .ids '[0,0,0,0]'
 fact held '[.no_new_privileges, .start, .write, .empty, .read]' '["1","PermissionError","PermissionError","PermissionError","done"]'
-collect held-user "{\"rule\": \"$rule\", \"sandbox\": \"on\", \"run_as\": \"$user\"}"
+collect held-user "{\"rule\": \"$user_rule\", \"sandbox\": \"on\", \"run_as\": \"$user\"}"
 fact held-user '[.start, .write, .empty, .read]' '["PermissionError","PermissionError","PermissionError","done"]'
 check "what lies outside is as it was" [ "$(cat "$DIR/outside")" = kept ]
 
@@ -129,14 +134,14 @@ check "what lies outside is as it was" [ "$(cat "$DIR/outside")" = kept ]
 without() { strace -f -qq -o /dev/null -e trace=landlock_create_ruleset -e inject=landlock_create_ruleset:error="$1" "${@:2}"; }
 bare() { without EOPNOTSUPP "$AUTOHEAL" --config-dir "$CONFIG" --data-dir "$DATA" "$@" < /dev/null; }
 says() { grep -F -- "$1" <("${@:2}" 2>&1) > /dev/null; }
-command=facts\ $DIR/facts/bare
-check "allow test says what would hold it" says "confined: writes only below $DIR/facts; starts no other program; no new privileges" \
+command="facts $(file bare-user)"
+check "allow test says what would hold it" says "confined: writes only below $DIR/facts-user; starts no other program; no new privileges" \
   cli allow test "$command"
 check "allow test says that nothing would" says "not confined: this kernel has no Landlock" bare allow test "$command"
 playbook "{\"type\": \"shell\", \"command\": \"$command\"}"
 bare_heal() { bare heal look --force > "$DIR/bare.out" 2>&1; }
 check "without Landlock: the action succeeds" bare_heal
-fact bare '[.no_new_privileges, .start]' '["1","done"]'
+fact bare-user '[.no_new_privileges, .start]' '["1","done"]'
 check "without Landlock: the log says so" grep -F "without the sandbox that its rule asks for" "$DIR/bare.out"
 check "without system calls of that name it is the same" \
   says "not confined: this kernel has no Landlock" without ENOSYS "$AUTOHEAL" --config-dir "$CONFIG" allow test "$command"
