@@ -3,6 +3,7 @@
 //! A file is read ([`source`]), parsed into a tree with places ([`document`]), given its shape (`raw_*`, on [`node`]), and checked
 //! for its meaning ([`semantic`]: labels, placeholders, the guard). [`remarks`] adds what is legal but probably not meant.
 
+pub mod codes;
 mod condition;
 mod document;
 pub(crate) mod expression;
