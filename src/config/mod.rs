@@ -25,6 +25,7 @@ mod semantic;
 pub mod settings;
 mod shape;
 pub mod source;
+mod syntax;
 mod token;
 mod trust;
 pub mod watched;
@@ -326,5 +327,7 @@ pub fn parse_settings(text: &Text) -> Result<Settings, Vec<Problem>> {
     }
 }
 
+#[cfg(test)]
+mod files_tests;
 #[cfg(test)]
 mod tests;
