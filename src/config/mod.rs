@@ -8,6 +8,7 @@ mod condition;
 mod document;
 pub(crate) mod expression;
 mod locate;
+mod mend;
 mod node;
 pub mod playbook;
 pub mod problem;

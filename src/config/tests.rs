@@ -71,7 +71,7 @@ fn settings_are_read_strictly() {
     check_settings("{}", &[]);
     check_settings(r#"{"intervall_seconds": 1}"#, &[r#"1:2 $.intervall_seconds unknown_key (did you mean "interval_seconds"?)"#]);
     check_settings(r#"{"interval_seconds": 0.05}"#, &["1:22 $.interval_seconds out_of_range"]);
-    check_settings(r#"{"command_path": "/bin:/usr/bin"}"#, &["1:18 $.command_path wrong_type"]);
+    check_settings(r#"{"command_path": "/bin:/usr/bin"}"#, &[r#"1:18 $.command_path wrong_type (write ["/bin","/usr/bin"])"#]);
     check_settings(r#"{"command_path": ["bin"]}"#, &["1:19 $.command_path[0] bad_path"]);
     check_settings(r#"{"watch": {"disks": "all"}}"#, &["1:21 $.watch.disks wrong_type"]);
     check_settings(
