@@ -42,8 +42,7 @@ codes! {
     Warning program_missing: "the program of a command is not installed",
         "It is in none of the directories of command_path. The file is loaded all the same, because the program may be installed later; until then the action fails. With \"skip_if_missing\": true it is skipped, and this is a note.";
     Warning unknown_service: "no service has that name",
-        "Neither the settings nor the service manager of this host know it. Look at its name with systemctl list-units, or give its commands under services in the settings.",
-        Action: r#"{"type": "service_restart", "service": "wbe-no-such-service"}"# => r#"{"type": "service_restart", "service": "web"}"#;
+        "Neither the settings nor the service manager of this host know it. Look at its name with systemctl list-units, or give its commands under services in the settings.";
     Warning unknown_process: "no watched process has that name",
         "signal_process names an entry of watch.processes, not a program. The example supposes that the settings watch a process called web.",
         Action: r#"{"type": "signal_process", "process": "wbe", "signal": "HUP"}"# => r#"{"type": "signal_process", "process": "web", "signal": "HUP"}"#;
