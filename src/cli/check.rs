@@ -76,6 +76,9 @@ pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> io::Resul
         writeln!(out)?;
     } else {
         out.write_all(render(problems, &loaded.texts, context.color).as_bytes())?;
+        if let Some(worst) = problems.iter().min_by_key(|problem| problem.severity) {
+            writeln!(out, "`autoheal explain {}` says more; so it does for every code", worst.code)?;
+        }
         playbooks.iter().try_for_each(|playbook| playbook.write(out))?;
         writeln!(out, "{}", summary(config, errors, warnings))?;
     }

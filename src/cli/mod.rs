@@ -4,6 +4,7 @@ pub mod agent;
 pub mod allow;
 pub mod answer;
 pub mod check;
+pub mod explain;
 mod fields;
 pub mod heal;
 pub mod incidents;
@@ -146,6 +147,9 @@ enum Command {
     #[command(after_help = "Example:\n  autoheal run --dry-run")]
     Run(run::RunArgs),
     Check(check::Check),
+    /// Say what the code of a configuration problem means, with an example.
+    #[command(after_help = "Example:\n  autoheal explain unknown_key")]
+    Explain(explain::ExplainArgs),
     /// Measure everything once, now, and print the samples.
     Probe(probe::ProbeArgs),
     /// Run a playbook by hand, under all the same rules.
@@ -271,6 +275,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
             let context = check::Context { places: &places, json: cli.json, color: cli.is_coloured(), measure: Some(&measure) };
             Ok(check::run(args, context, out)?)
         }
+        Some(Command::Explain(args)) => explain::run(args, cli.json, out),
         Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
         Some(Command::Heal(args)) => heal::run(args, &places, cli.json, out),
         Some(Command::Status) => status::run(&desk(), out),

@@ -12,6 +12,7 @@ use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
 use super::problem::{Draft, Problem, place};
 use super::source::Text;
+use super::syntax::slip;
 
 /// Lists and objects inside each other. No sensible file comes near; it bounds the stack that reading takes.
 const MAX_DEPTH: usize = 24;
@@ -28,9 +29,8 @@ pub(crate) struct Document<'t> {
 impl<'t> Document<'t> {
     /// Reads the text as strict JSON.
     pub(crate) fn open(text: &'t Text) -> Result<Self, Box<Problem>> {
-        well_formed(&text.text).map_err(|(at, draft)| {
-            let end = text.text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
-            let mut problem = [draft.at(&text.file, "$", at..end)];
+        well_formed(&text.text).map_err(|(span, draft)| {
+            let mut problem = [draft.at(&text.file, "$", span)];
             place(&text.text, &mut problem);
             let [problem] = problem;
             Box::new(problem)
@@ -182,15 +182,21 @@ pub(crate) fn top(key: &str) -> String {
     path
 }
 
-fn well_formed(text: &str) -> Result<(), (usize, Draft)> {
+fn well_formed(text: &str) -> Result<(), (Range<usize>, Draft)> {
+    let first = 0..text.chars().next().map_or(0, char::len_utf8);
     if text.starts_with('\u{feff}') {
-        return Err((0, Draft::error("byte_order_mark", "the file begins with a byte order mark; save it as UTF-8 without one")));
+        return Err((first, Draft::error("byte_order_mark", "the file begins with a byte order mark; save it as UTF-8 without one")));
     }
     if text.trim().is_empty() {
-        return Err((0, Draft::error("file_empty", "the file is empty: a save in progress, or {} is meant")));
+        return Err((first, Draft::error("file_empty", "the file is empty: a save in progress, or {} is meant")));
     }
     too_deep(text)?;
     let Err(error) = serde_json::from_str::<serde_json::Value>(text) else { return Ok(()) };
+    Err(slip(text).unwrap_or_else(|| parsers_view(text, &error)))
+}
+
+/// What the parser says, where it gave up.
+fn parsers_view(text: &str, error: &serde_json::Error) -> (Range<usize>, Draft) {
     let line_start: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
     let mut at = (line_start + error.column().saturating_sub(1)).min(text.len());
     while !text.is_char_boundary(at) {
@@ -198,20 +204,16 @@ fn well_formed(text: &str) -> Result<(), (usize, Draft)> {
     }
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message).to_lowercase();
-    // The parser stands behind what it complains about in these two cases.
-    let before = match &*message {
-        "trailing comma" => text[..at].rfind(','),
-        "number out of range" => text[..at].rfind(|letter: char| !letter.is_ascii_digit() && !"+-.eE".contains(letter)).map(|at| at + 1),
-        _ => None,
-    };
-    let at = before.unwrap_or(at);
-    let comment = text[at..].starts_with('/') || text[at..].starts_with('#');
-    let next = comment.then_some("JSON has no comments; write \"$comment\": \"…\"");
-    Err((at, Draft::error("syntax", format!("not JSON: {message}")).suggest_if(next)))
+    if message == "number out of range" {
+        // The parser stands behind the number.
+        at = text[..at].rfind(|letter: char| !letter.is_ascii_digit() && !"+-.eE".contains(letter)).map_or(at, |before| before + 1);
+    }
+    let end = text[at..].chars().next().map_or(at, |letter| at + letter.len_utf8());
+    (at..end, Draft::error("syntax", format!("not JSON: {message}")))
 }
 
 /// Both parsers call themselves for each level, so depth is looked at first, without recursion.
-fn too_deep(text: &str) -> Result<(), (usize, Draft)> {
+fn too_deep(text: &str) -> Result<(), (Range<usize>, Draft)> {
     let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
     for (at, byte) in text.bytes().enumerate() {
         match byte {
@@ -223,7 +225,7 @@ fn too_deep(text: &str) -> Result<(), (usize, Draft)> {
             _ => {}
         }
         if depth > MAX_DEPTH {
-            return Err((at, Draft::error("too_deep", format!("lists and objects are nested more than {MAX_DEPTH} deep"))));
+            return Err((at..at + 1, Draft::error("too_deep", format!("lists and objects are nested more than {MAX_DEPTH} deep"))));
         }
     }
     Ok(())
@@ -267,7 +269,7 @@ mod tests {
         refused("{\"a\": NaN}", "syntax", 1, 7);
         refused("{} {}", "syntax", 1, 4);
         refused(&"[".repeat(70), "too_deep", 1, 25);
-        refused("{\"a\": \"b", "syntax", 1, 8);
+        refused("{\"a\": \"b", "syntax", 1, 7);
     }
 
     #[test]

@@ -3,11 +3,13 @@
 //! A file is read ([`source`]), parsed into a tree with places ([`document`]), given its shape (`raw_*`, on [`node`]), and checked
 //! for its meaning ([`semantic`]: labels, placeholders, the guard). [`remarks`] adds what is legal but probably not meant.
 
+pub mod codes;
 mod condition;
 mod document;
 pub(crate) mod expression;
 mod last_good;
 mod locate;
+mod mend;
 mod node;
 pub mod playbook;
 pub mod problem;
@@ -25,6 +27,7 @@ mod semantic;
 pub mod settings;
 mod shape;
 pub mod source;
+mod syntax;
 mod token;
 mod trust;
 pub mod watched;
@@ -335,5 +338,7 @@ pub fn parse_settings(text: &Text) -> Result<Settings, Vec<Problem>> {
     }
 }
 
+#[cfg(test)]
+mod files_tests;
 #[cfg(test)]
 mod tests;

@@ -9,6 +9,7 @@ use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
 
 use super::document::{inside, push_key, span};
+use super::mend::mend;
 use super::problem::{Draft, Problem, nearest};
 use super::source::Text;
 
@@ -51,7 +52,7 @@ impl<'t> Cx<'t> {
     /// A value of the wrong type.
     pub(crate) fn expected<T>(&mut self, what: &str, node: &Value<'_>) -> Option<T> {
         let draft = Draft::error("wrong_type", format!("expected {what}, found {}", kind(node)));
-        self.report(span(node), draft.found(shown(self.text, node)))
+        self.report(span(node), draft.found(shown(self.text, node)).suggest_if(mend(what, node, &self.path)))
     }
 
     /// A value of the right type that is not allowed.
@@ -363,7 +364,7 @@ mod tests {
             r#"{"parts": [{"name": 1, "size": 1.5}, {"size": -1}]}"#,
             &[
                 "f:1:1: error: $: the key \"name\" is missing",
-                "f:1:21: error: $.parts[0].name: expected text, found a number",
+                "f:1:21: error: $.parts[0].name: expected text, found a number (write \"1\")",
                 "f:1:32: error: $.parts[0].size: expected a whole number, found 1.5",
                 "f:1:38: error: $.parts[1]: the key \"name\" is missing",
                 "f:1:47: error: $.parts[1].size: must not be under 0, found -1",

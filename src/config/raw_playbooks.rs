@@ -23,7 +23,7 @@ pub(crate) fn read(root: &Value<'_>, cx: &mut Cx<'_>) -> Vec<Playbook> {
         let good = is_id(key.name);
         if !good {
             let draft = Draft::error("bad_id", "an id has 1 to 64 of a-z, 0-9, _ and -, and begins with a letter or a digit");
-            cx.report::<()>(key.span, draft.found(key.name));
+            cx.report::<()>(key.span, draft.found(key.name).suggest_if(as_id(key.name).map(|id| format!("write {id:?}"))));
         }
         let source = cx.source_of(node);
         Raw::from_node(node, cx).filter(|raw| joins(raw, cx) && good).map(|raw| raw.named(key.name, source))
@@ -34,6 +34,12 @@ pub(crate) fn read(root: &Value<'_>, cx: &mut Cx<'_>) -> Vec<Playbook> {
 fn is_id(name: &str) -> bool {
     let letter = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     name.len() <= MAX_ID && name.starts_with(letter) && name.chars().all(|found| letter(found) || found == '_' || found == '-')
+}
+
+/// The name in the letters that an id may have.
+fn as_id(name: &str) -> Option<String> {
+    let id = name.trim().to_lowercase().replace(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-', "_");
+    is_id(&id).then_some(id)
 }
 
 record! {

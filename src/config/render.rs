@@ -31,6 +31,7 @@ pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
                 if let Some(next) = next_step(problem) {
                     let _ = writeln!(out, "  help: {}", visible(&next));
                 }
+                let _ = writeln!(out, "  code: {}", problem.code);
             }
         }
     }
@@ -50,7 +51,7 @@ fn snippet(problem: &Problem, source: &str, span: Range<usize>, renderer: &Rende
     if let Some(next) = next_step(problem) {
         group = group.element(Heading::HELP.message(visible(&next)));
     }
-    renderer.render(&[group])
+    renderer.render(&[group.element(Heading::NOTE.with_name("code").message(problem.code))])
 }
 
 /// What to do; where nothing is near enough to be meant, what is allowed.
@@ -114,7 +115,7 @@ mod tests {
     #[test]
     fn a_problem_shows_its_line_and_the_next_step() {
         let out = rendered("{\n  \"é\": 1, \"treshold\": 2\n}", "\"treshold\"");
-        let expected = "p.json:2:11: error: $.a: unknown key\n  |\n2 |   \"é\": 1, \"treshold\": 2\n  |           ^^^^^^^^^^\n  |\n  = help: did you mean \"x\"?\n";
+        let expected = "p.json:2:11: error: $.a: unknown key\n  |\n2 |   \"é\": 1, \"treshold\": 2\n  |           ^^^^^^^^^^\n  |\n  = help: did you mean \"x\"?\n  = code: unknown_key\n";
         assert_eq!(out, expected);
     }
 

@@ -167,7 +167,11 @@ fn url(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<String> {
         // A placeholder may stand for the whole address.
         None if url.starts_with('{') && clean => Some(url),
         Some(host) if !host.is_empty() && clean => Some(url),
-        _ => cx.invalid("bad_url", "expected an address such as http://127.0.0.1:8080/path", node),
+        _ => {
+            let draft = Draft::error("bad_url", "expected an address such as http://127.0.0.1:8080/path").found(&url);
+            let bare = clean && !url.contains("://") && !url.starts_with('/');
+            cx.report(span(node), draft.suggest_if(bare.then(|| format!("write \"http://{url}\" or \"https://{url}\""))))
+        }
     }
 }
 
