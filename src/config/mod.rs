@@ -331,3 +331,7 @@ pub fn parse_settings(text: &Text) -> Result<Settings, Vec<Problem>> {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod reference;
