@@ -62,15 +62,15 @@ record! {
         requires_approval: bool = false,
         /// How many seconds a question for approval waits for its answer.
         approval_timeout_seconds: Seconds = 300,
-        /// How many seconds nothing is done after a heal, counted from its end.
+        /// How many seconds nothing is done after an incident in which something was, counted from its end.
         cooldown_seconds: Seconds = 300,
         /// What waits during the cooldown.
         cooldown_scope: CooldownScope = "target",
-        /// After this many failed heals in a row autoheal stops and calls for a person.
+        /// After this many heals of a target that failed or did not hold, autoheal calls for a person and acts no more.
         max_attempts: AtLeastOne = 3,
         /// Trouble that is back within this many seconds counts as a heal that failed.
         relapse_seconds: Seconds = 900,
-        /// After so many seconds a playbook that gave up tries once more; 0: never.
+        /// After so many seconds it tries once more all the same, then after twice that, up to a day; 0: never.
         retry_after_seconds: Seconds = 3600,
         /// `true`: decide and record everything, and execute nothing, for this playbook only.
         dry_run: bool = false,

@@ -59,9 +59,9 @@ record! {
         services: Entries<ServiceCommands> = {},
         /// How many actions may run on this host in an hour; beyond that everything waits, and one message goes out.
         max_actions_per_hour: u32 = 60,
-        /// Who is told of what.
+        /// Who is told of what. In this version only the log has an effect.
         notify: Option<Notify>,
-        /// The dashboard and the HTTP interface; `null` or nothing: off.
+        /// The dashboard and the HTTP interface; `null` or nothing: off. They have no effect in this version.
         #[expect(dead_code, reason = "read for its problems only in this version")]
         http: Option<Http>,
         /// How long things are kept.

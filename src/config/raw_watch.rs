@@ -185,7 +185,7 @@ record! {
         r#match: Option<Matcher>,
         /// The service that it belongs to. Without it: the unit of `match`, or the one in which it was last seen, or its name.
         service: Option<Named>,
-        /// `true`: playbooks may restart it.
+        /// `true`: actions may restart or stop it while it runs.
         restartable: bool = false,
         /// `true`: a service that a person stopped stays stopped.
         respect_manual_stop: bool = true,

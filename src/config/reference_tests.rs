@@ -84,15 +84,36 @@ impl Page {
             let meaning = value["description"].as_str().unwrap_or_default().replace('|', "\\|");
             self.line(format!("| `{key}` | {} | {default} | {meaning}{} |", kind(value), words(value)));
         }
+        let above = if depth == 2 { String::new() } else { format!("{name}: ") };
         for (key, value) in shown() {
-            for object in objects(value) {
-                let name = if depth == 2 { format!("`{key}`") } else { format!("{}`{key}`", name.replace('`', "") + ": ") };
-                let alternative = object["properties"]["type"]["const"].as_str();
-                let name = alternative.map_or_else(|| name.clone(), |word| format!("{name} with type `{word}`"));
-                self.object(&name, 3.max(depth), object, &[]);
+            let (below, name) = (objects(value), format!("{above}`{key}`"));
+            if below.len() > 1 && below.iter().all(|object| type_of(object).is_some()) {
+                self.types(&name, 3, "Every one has a `type`, and may have these keys.", &below);
+            } else {
+                below.iter().for_each(|object| self.object(&name, 3, object, &[]));
             }
         }
     }
+
+    /// What all types have in common once, and what is special to each.
+    fn types(&mut self, name: &str, depth: usize, about: &str, types: &[&Value]) {
+        let in_all = |key: &str| key != "type" && types.iter().all(|one| one["properties"].get(key).is_some());
+        let (common, mut own): (Vec<&str>, Vec<&str>) =
+            types[0]["properties"].as_object().unwrap().keys().map(String::as_str).partition(|key| in_all(key));
+        let mut all = types[0].clone();
+        all["description"] = about.into();
+        own.push("type");
+        self.object(name, depth, &all, &own);
+        let hidden: Vec<&str> = common.into_iter().chain(["type"]).collect();
+        for one in types {
+            self.object(&format!("`{}`", type_of(one).unwrap()), depth + 1, one, &hidden);
+        }
+    }
+}
+
+/// The word by which the object is told from its alternatives.
+fn type_of(object: &Value) -> Option<&str> {
+    object["properties"]["type"]["const"].as_str()
 }
 
 fn code(value: &Value) -> String {
@@ -160,29 +181,13 @@ fn page() -> String {
     let mut comparison = playbooks["definitions"]["verify"]["oneOf"][1].clone();
     comparison["description"] = "Beside those of a condition, or by default beside a condition that is text.".into();
     page.object("Keys of `verify`", 3, &comparison, &["all", "any", "not", "metric", "operator", "threshold", "value", "where"]);
-    actions(&mut page, playbooks["definitions"]["action"]["oneOf"].as_array().unwrap());
+    let actions: Vec<&Value> = playbooks["definitions"]["action"]["oneOf"].as_array().unwrap().iter().collect();
+    let about = "Every action has a `type`, and may have these keys. `service_*` may take 120 seconds unless they say otherwise.";
+    page.types("Actions", 2, about, &actions);
     metrics(&mut page);
     page.object("Settings: `autoheal.json`", 2, &settings, &[]);
     page.line(format!("\n```json\n{SETTINGS}\n```"));
     page.text
-}
-
-/// What all actions have in common once, and what is special to each type.
-fn actions(page: &mut Page, types: &[Value]) {
-    let in_all = |key: &str| key != "type" && types.iter().all(|action| action["properties"].get(key).is_some());
-    let first = types[0]["properties"].as_object().unwrap();
-    let common: Vec<&str> = first.keys().map(String::as_str).filter(|key| in_all(key)).collect();
-    let own: Vec<&str> = first.keys().map(String::as_str).filter(|key| !in_all(key) && *key != "type").collect();
-    let mut all = types[0].clone();
-    all["description"] =
-        "Every action has a `type`, and may have these keys. `service_*` may take 120 seconds unless they say otherwise.".into();
-    let hidden: Vec<&str> = own.iter().copied().chain(["type"]).collect();
-    page.object("Actions", 2, &all, &hidden);
-    for action in types {
-        let name = format!("`{}`", action["properties"]["type"]["const"].as_str().unwrap());
-        let hidden: Vec<&str> = common.iter().copied().chain(["type"]).collect();
-        page.object(&name, 3, action, &hidden);
-    }
 }
 
 fn metrics(page: &mut Page) {
