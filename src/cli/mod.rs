@@ -12,6 +12,7 @@ pub(crate) mod markdown;
 pub mod match_;
 pub mod probe;
 pub mod run;
+pub mod schema;
 pub mod silence;
 mod screen;
 mod span;
@@ -188,6 +189,9 @@ enum Command {
     /// Ask the guard: what may run, by which rule.
     #[command(after_help = "Examples:\n  autoheal allow test 'find /tmp -mtime +7 -delete'\n  autoheal allow list")]
     Allow(allow::AllowArgs),
+    /// Print the JSON Schema of a file, for editors.
+    #[command(after_help = "Example:\n  autoheal schema playbooks >autoheal-playbooks.schema.json")]
+    Schema(schema::SchemaArgs),
 }
 
 /// Reads the command line, does what it says, and returns the exit code.
@@ -286,6 +290,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         Some(Command::Reset(args)) => agent::reset(args, &desk(), out),
         Some(Command::Reload) => agent::reload(&desk(), out),
         Some(Command::Stats(args)) => stats::run(args, &desk(), out),
+        Some(Command::Schema(args)) => schema::run(args, out),
         Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
         Some(Command::Allow(args)) => {
             let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut errors() };
@@ -307,7 +312,11 @@ const CHECK_MEASURES: Duration = Duration::from_secs(5);
 impl Cli {
     /// Whether what goes to standard output is for a parser.
     fn prints_json(&self) -> bool {
-        self.json || matches!(&self.command, Some(Command::Allow(args)) if args.is_batch())
+        match &self.command {
+            Some(Command::Schema(_)) => true,
+            Some(Command::Allow(args)) if args.is_batch() => true,
+            _ => self.json,
+        }
     }
 
     fn is_coloured(&self) -> bool {

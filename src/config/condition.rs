@@ -6,6 +6,7 @@ use super::document::span;
 use super::expression;
 use super::node::{Cx, Entries, Fields, FromNode};
 use super::problem::Draft;
+use super::schema::schema;
 use super::shape::Seconds;
 use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
 use crate::metric::{self, METRICS, Metric, Values};
@@ -124,6 +125,16 @@ pub(crate) fn simplified(condition: Condition) -> Condition {
         }
         test => Condition { test, ..condition },
     }
+}
+
+// A condition as a whole has its schema in `schema_condition`; these are its parts.
+schema! {
+    Known = {"type": "string"};
+    Operator = {"enum": Operator::ALL.map(Operator::symbol)};
+    Operand = {"type": ["number", "string"]};
+    Pattern = {"type": "string"};
+    Patterns = {"type": ["array", "string"]};
+    Parts = {"type": "array"};
 }
 
 /// The list below `all` or `any`.

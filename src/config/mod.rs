@@ -14,6 +14,8 @@ mod node;
 pub mod playbook;
 pub mod problem;
 mod raw_action;
+mod raw_action_parts;
+mod raw_certificate;
 mod raw_channel;
 mod raw_later;
 mod raw_playbooks;
@@ -23,6 +25,8 @@ mod raw_watch;
 pub mod reload;
 mod remarks;
 mod render;
+pub mod schema;
+mod schema_condition;
 mod semantic;
 pub mod settings;
 mod shape;
@@ -342,3 +346,7 @@ pub fn parse_settings(text: &Text) -> Result<Settings, Vec<Problem>> {
 mod files_tests;
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+#[path = "reference_tests.rs"]
+mod reference;

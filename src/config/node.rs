@@ -7,8 +7,9 @@ use std::ops::Range;
 
 use jsonc_parser::ast::{Object, Value};
 use jsonc_parser::common::Ranged;
+use schemars::JsonSchema;
 
-use super::document::{inside, push_key, span};
+use super::document::{Document, inside, push_key, span};
 use super::mend::mend;
 use super::problem::{Draft, Problem, nearest};
 use super::source::Text;
@@ -102,8 +103,8 @@ fn shown(text: &Text, node: &Value<'_>) -> String {
     }
 }
 
-/// Reads a value of this type, or reports why it cannot.
-pub(crate) trait FromNode: Sized {
+/// Reads a value of this type, or reports why it cannot. Its [`JsonSchema`] tells editors the same beforehand.
+pub(crate) trait FromNode: Sized + JsonSchema {
     /// Reads the value. `None` means that a problem was reported.
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self>;
 
@@ -124,9 +125,11 @@ impl<T: FromNode> FromNode for Option<T> {
 }
 
 /// A value with its place.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, JsonSchema)]
+#[schemars(inline, transparent)]
 pub(crate) struct Spanned<T> {
     pub(crate) value: T,
+    #[schemars(skip)]
     pub(crate) span: Range<usize>,
 }
 
@@ -149,6 +152,20 @@ impl<T: FromNode> FromNode for Vec<T> {
 /// An object whose keys are names that the user gave.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Entries<T>(pub(crate) Vec<(String, T)>);
+
+impl<T: JsonSchema> JsonSchema for Entries<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Entries".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"type": "object", "additionalProperties": generator.subschema_for::<T>()})
+    }
+}
 
 impl<T> Default for Entries<T> {
     fn default() -> Self {
@@ -238,6 +255,17 @@ impl<'n, 'c, 't> Fields<'n, 'c, 't> {
         }
     }
 
+    /// Reads a key that has a default, which is JSON.
+    pub(crate) fn get_or<T: FromNode>(&mut self, key: &'static str, default: Option<&str>) -> Option<T> {
+        match default {
+            Some(default) if !self.has(key) => {
+                self.known.push(key);
+                fallback(default)
+            }
+            _ => self.get(key),
+        }
+    }
+
     /// Whether the key is there.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.object.get(key).is_some()
@@ -300,22 +328,36 @@ impl<'n, 'c, 't> Fields<'n, 'c, 't> {
     }
 }
 
+/// What JSON from this program's own source means: a default is read like what a person writes.
+pub(crate) fn fallback<T: FromNode>(json: &str) -> Option<T> {
+    let text = Text::new("a default", json);
+    let document = Document::open(&text).ok()?;
+    T::from_node(&document.root, &mut Cx::new(&text))
+}
+
 /// `match` for `r#match`.
 pub(crate) fn plain(field: &'static str) -> &'static str {
     field.strip_prefix("r#").unwrap_or(field)
 }
 
-/// Declares the shape of an object: a struct, and how it is read. `Option` fields may be absent, `Vec` and other fields not.
+/// Declares the shape of an object: a struct, how it is read, and its schema, in which the comments are the descriptions.
+/// `Option` fields may be absent, and so may those with a default, which is JSON; others may not.
 macro_rules! record {
-    ($(#[$about:meta])* $vis:vis $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty,)* }) => {
+    (@default) => { None };
+    (@default $default:tt) => { Some(stringify!($default)) };
+    ($(#[$about:meta])* $vis:vis $name:ident { $($(#[$doc:meta])* $field:ident: $type:ty $(= $default:tt)?,)* }) => {
         $(#[$about])*
-        #[derive(Debug)]
-        $vis struct $name { $($(#[$doc])* $field: $type,)* }
+        #[derive(Debug, schemars::JsonSchema)]
+        #[schemars(inline, deny_unknown_fields)]
+        $vis struct $name { $($(#[$doc])* $(#[schemars(extend("default" = serde_json::json!($default)))])? $field: $type,)* }
 
         impl $name {
             /// Reads these keys of an object that may have more.
             $vis fn read(fields: &mut $crate::config::node::Fields<'_, '_, '_>) -> Option<Self> {
-                $(let $field = fields.get::<$type>($crate::config::node::plain(stringify!($field)));)*
+                $(
+                    let key = $crate::config::node::plain(stringify!($field));
+                    let $field = fields.get_or::<$type>(key, $crate::config::node::record!(@default $($default)?));
+                )*
                 Some(Self { $($field: $field?,)* })
             }
         }
@@ -333,60 +375,5 @@ macro_rules! record {
 pub(crate) use record;
 
 #[cfg(test)]
-mod tests {
-    use super::super::document::Document;
-    use super::super::problem::place;
-    use super::*;
-
-    record! {
-        /// Something with parts.
-        #[expect(dead_code, reason = "only its problems are looked at")]
-        Thing { name: String, size: Option<u32>, parts: Option<Vec<Thing>>, }
-    }
-
-    #[track_caller]
-    fn check(text: &str, expected: &[&str]) {
-        let text = Text::new("f", text);
-        let document = Document::open(&text).unwrap();
-        let mut cx = Cx::new(&text);
-        let thing = Thing::from_node(&document.root, &mut cx);
-        place(&text.text, &mut cx.problems);
-        let found: Vec<String> = cx.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(found, expected);
-        assert_eq!(thing.is_none(), cx.problems.iter().any(|problem| !problem.code.ends_with("_key") || problem.code == "missing_key"));
-    }
-
-    #[test]
-    fn every_problem_is_reported_at_its_place() {
-        check(r#"{"name": "a", "parts": [{"name": "b"}], "$comment": 1, "_x": 2, "x-y": 3}"#, &[]);
-        check("[]", &["f:1:1: error: $: expected an object, found a list"]);
-        check(
-            r#"{"parts": [{"name": 1, "size": 1.5}, {"size": -1}]}"#,
-            &[
-                "f:1:1: error: $: the key \"name\" is missing",
-                "f:1:21: error: $.parts[0].name: expected text, found a number (write \"1\")",
-                "f:1:32: error: $.parts[0].size: expected a whole number, found 1.5",
-                "f:1:38: error: $.parts[1]: the key \"name\" is missing",
-                "f:1:47: error: $.parts[1].size: must not be under 0, found -1",
-            ],
-        );
-    }
-
-    #[test]
-    fn a_near_miss_is_not_missing_as_well() {
-        let text = Text::new("f", "{\"nmae\": \"a\", \"odd key\": 1, \"size\": 1, \"size\": 2}");
-        let document = Document::open(&text).unwrap();
-        let mut cx = Cx::new(&text);
-        assert!(Thing::from_node(&document.root, &mut cx).is_none());
-        place(&text.text, &mut cx.problems);
-        let found: Vec<String> = cx.problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            found,
-            [
-                "f:1:2: error: $.nmae: unknown key \"nmae\" (did you mean \"name\"?)",
-                "f:1:15: error: $[\"odd key\"]: unknown key \"odd key\"",
-                "f:1:40: error: $.size: the key \"size\" stands twice"
-            ]
-        );
-    }
-}
+#[path = "node_tests.rs"]
+mod tests;

@@ -2,6 +2,8 @@
 #![expect(dead_code, reason = "these shapes are read for their problems; what they say has no effect in this version")]
 
 use jsonc_parser::ast::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::json;
 
 use super::node::{Cx, Entries, Fields, FromNode, record};
 use super::playbook::Severity;
@@ -9,7 +11,8 @@ use super::problem::Draft;
 use super::raw_later::{Event, is_loopback};
 use super::raw_settings::FixedCommand;
 use super::raw_watch::{HasName, Label};
-use super::shape::{Headers, Method, Named, PositiveSeconds, Url, words};
+use super::schema::{described, joined, schema};
+use super::shape::{Headers, Method, Named, PositiveSeconds, Url, Words, words};
 
 /// The values of `type`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,28 +39,29 @@ enum Encryption {
 
 words! {
     Type:
-        "log" => Type::Log, "desktop" => Type::Desktop, "email" => Type::Email, "webhook" => Type::Webhook, "slack" => Type::Slack,
-        "ntfy" => Type::Ntfy, "telegram" => Type::Telegram, "pagerduty" => Type::Pagerduty, "opsgenie" => Type::Opsgenie,
-        "command" => Type::Command, "healthchecks" => Type::Healthchecks;
+        /// The log of autoheal.
+        "log" => Type::Log,
+        /// A notification on this desktop.
+        "desktop" => Type::Desktop,
+        /// Mail over SMTP.
+        "email" => Type::Email,
+        /// An HTTP request with a body of JSON.
+        "webhook" => Type::Webhook,
+        /// An incoming webhook of Slack, or what speaks like it.
+        "slack" => Type::Slack,
+        /// A topic of ntfy.
+        "ntfy" => Type::Ntfy,
+        /// A chat of Telegram.
+        "telegram" => Type::Telegram,
+        /// Events of PagerDuty.
+        "pagerduty" => Type::Pagerduty,
+        /// Alerts of Opsgenie.
+        "opsgenie" => Type::Opsgenie,
+        /// A program that reads the message.
+        "command" => Type::Command,
+        /// A dead-man's switch that is told while autoheal lives.
+        "healthchecks" => Type::Healthchecks;
     Encryption: "starttls" => Encryption::StartTls, "tls" => Encryption::Tls, "none" => Encryption::None;
-}
-
-impl Type {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Log => "log",
-            Self::Desktop => "desktop",
-            Self::Email => "email",
-            Self::Webhook => "webhook",
-            Self::Slack => "slack",
-            Self::Ntfy => "ntfy",
-            Self::Telegram => "telegram",
-            Self::Pagerduty => "pagerduty",
-            Self::Opsgenie => "opsgenie",
-            Self::Command => "command",
-            Self::Healthchecks => "healthchecks",
-        }
-    }
 }
 
 /// One channel.
@@ -83,9 +87,13 @@ impl HasName for Channel {
 record! {
     /// Keys that every channel may have.
     Common {
+        /// What the channel is called; no two share a name. Without it: its type.
         name: Option<Label>,
+        /// Only incidents that are at least this bad.
         min_severity: Option<Severity>,
+        /// What is told here. Without it: what `notify.on` says.
         on: Option<Vec<Event>>,
+        /// After this many seconds a delivery has failed.
         timeout_seconds: Option<PositiveSeconds>,
     }
 }
@@ -93,13 +101,22 @@ record! {
 record! {
     /// `email`
     Email {
+        /// The mail server.
         host: Named,
+        /// Its port.
+        #[schemars(range(min = 1))]
         port: Option<u16>,
+        /// How the connection is encrypted; "none" to this machine only.
         encryption: Option<Encryption>,
+        /// A file with root certificates, in PEM.
         ca_file: Option<Named>,
+        /// The user's name.
         username: Option<Named>,
+        /// The file with the password.
         password_file: Option<Named>,
+        /// The sender's address.
         from: Named,
+        /// The addresses of those who are told.
         to: Vec<Named>,
     }
 }
@@ -107,60 +124,155 @@ record! {
 record! {
     /// `webhook`
     Webhook {
+        /// The address; this or `url_file`.
         url: Option<Url>,
+        /// The file with the address.
         url_file: Option<Named>,
+        /// The method.
         method: Option<Method>,
+        /// Headers: name to value.
         headers: Option<Headers>,
+        /// The file with the token of the header Authorization.
         bearer_token_file: Option<Named>,
+        /// What is sent.
         body: Option<Anything>,
     }
 }
 
 record! {
     /// `slack`
-    Slack { url: Option<Url>, url_file: Option<Named>, }
+    Slack {
+        /// The address; whoever knows it can write there, so `url_file` is better.
+        url: Option<Url>,
+        /// The file with the address.
+        url_file: Option<Named>,
+    }
 }
 
 record! {
     /// `ntfy`
     Ntfy {
+        /// The server.
         base_url: Option<BaseUrl>,
+        /// The topic; this or `topic_file`.
         topic: Option<Named>,
+        /// The file with the topic.
         topic_file: Option<Named>,
+        /// The file with the access token.
         token_file: Option<Named>,
+        /// The topic where answers to questions arrive.
         answer_topic: Option<Named>,
+        /// The file with that topic.
         answer_topic_file: Option<Named>,
     }
 }
 
 record! {
     /// `telegram`
-    Telegram { base_url: Option<BaseUrl>, token_file: Named, chat_id: Anything, allowed_users: Option<Vec<Anything>>, }
+    Telegram {
+        /// The server.
+        base_url: Option<BaseUrl>,
+        /// The file with the bot's token.
+        token_file: Named,
+        /// The chat.
+        chat_id: Anything,
+        /// Who may answer questions.
+        allowed_users: Option<Vec<Anything>>,
+    }
 }
 
 record! {
     /// `pagerduty`
-    Pagerduty { base_url: Option<BaseUrl>, routing_key_file: Named, }
+    Pagerduty {
+        /// The server.
+        base_url: Option<BaseUrl>,
+        /// The file with the routing key.
+        routing_key_file: Named,
+    }
 }
 
 record! {
     /// `opsgenie`
     Opsgenie {
+        /// The server.
         base_url: Option<BaseUrl>,
+        /// The file with the key.
         api_key_file: Named,
+        /// Who is told, in Opsgenie's own words.
         responders: Option<Vec<Entries<String>>>,
+        /// Tags of the alert.
         tags: Option<Vec<Named>>,
     }
 }
 
 record! {
     /// `command`
-    Command { command: FixedCommand, }
+    Command {
+        /// A program and its arguments; it is its own allow rule, and holds no placeholder.
+        command: FixedCommand,
+    }
 }
 
 record! {
     /// `healthchecks`
-    Healthchecks { url: Option<Url>, url_file: Option<Named>, interval_seconds: Option<PositiveSeconds>, }
+    Healthchecks {
+        /// The address; this or `url_file`.
+        url: Option<Url>,
+        /// The file with the address.
+        url_file: Option<Named>,
+        /// How many seconds lie between two signs of life.
+        interval_seconds: Option<PositiveSeconds>,
+    }
+}
+
+schema! {
+    Channel = |generator| {
+        let channel = |(word, about, kind): &(&str, &str, Type)| {
+            let tag = json_schema!({"properties": {"type": described(word, about)}, "required": ["type"]});
+            let mut schema = joined(about.trim(), [tag, Common::json_schema(generator), own_keys(*kind, generator)]);
+            if let Some((one, other)) = kind.alternatives() {
+                schema.insert("oneOf".to_owned(), json!([{"required": [one]}, {"required": [other]}]));
+            }
+            schema
+        };
+        json_schema!({"oneOf": Type::TABLE.iter().map(channel).collect::<Vec<_>>()})
+    };
+}
+
+/// The keys that only channels of this type have.
+fn own_keys(kind: Type, generator: &mut SchemaGenerator) -> Schema {
+    match kind {
+        Type::Log | Type::Desktop => json_schema!({}),
+        Type::Email => Email::json_schema(generator),
+        Type::Webhook => Webhook::json_schema(generator),
+        Type::Slack => Slack::json_schema(generator),
+        Type::Ntfy => Ntfy::json_schema(generator),
+        Type::Telegram => Telegram::json_schema(generator),
+        Type::Pagerduty => Pagerduty::json_schema(generator),
+        Type::Opsgenie => Opsgenie::json_schema(generator),
+        Type::Command => Command::json_schema(generator),
+        Type::Healthchecks => Healthchecks::json_schema(generator),
+    }
+}
+
+impl Type {
+    /// The word for it.
+    fn name(self) -> &'static str {
+        Self::TABLE.iter().find(|(_, _, kind)| *kind == self).map_or("", |(word, _, _)| word)
+    }
+
+    /// Two keys of which exactly one must be there.
+    fn alternatives(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Webhook | Self::Slack | Self::Healthchecks => Some(("url", "url_file")),
+            Self::Ntfy => Some(("topic", "topic_file")),
+            _ => None,
+        }
+    }
+}
+
+schema! {
+    Anything = {};
 }
 
 /// Any JSON value.
@@ -174,7 +286,8 @@ impl FromNode for Anything {
 }
 
 /// The address of a service; a secret goes there, so plain `http` is for this machine only.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, from = "Url")]
 struct BaseUrl;
 
 impl FromNode for BaseUrl {
@@ -220,13 +333,9 @@ fn read(kind: Type, fields: &mut Fields<'_, '_, '_>) -> Option<()> {
                 return None;
             }
         }
-        Type::Webhook => {
-            Webhook::read(fields)?;
-            one_of(fields, "url", "url_file")?;
-        }
+        Type::Webhook => drop(Webhook::read(fields)?),
         Type::Slack => {
             Slack::read(fields)?;
-            one_of(fields, "url", "url_file")?;
             if fields.has("url") {
                 let draft = Draft::warning("secret_in_file", "whoever knows this address can write to the channel");
                 fields.report("url", draft.suggest("put it into a file and name that in \"url_file\""));
@@ -234,7 +343,6 @@ fn read(kind: Type, fields: &mut Fields<'_, '_, '_>) -> Option<()> {
         }
         Type::Ntfy => {
             Ntfy::read(fields)?;
-            one_of(fields, "topic", "topic_file")?;
             if fields.has("answer_topic") && !fields.has("token_file") {
                 let draft = Draft::warning("open_answers", "without \"token_file\" anybody who knows the topic can read the questions");
                 fields.report("answer_topic", draft);
@@ -244,12 +352,9 @@ fn read(kind: Type, fields: &mut Fields<'_, '_, '_>) -> Option<()> {
         Type::Pagerduty => drop(Pagerduty::read(fields)?),
         Type::Opsgenie => drop(Opsgenie::read(fields)?),
         Type::Command => drop(Command::read(fields)?),
-        Type::Healthchecks => {
-            Healthchecks::read(fields)?;
-            one_of(fields, "url", "url_file")?;
-        }
+        Type::Healthchecks => drop(Healthchecks::read(fields)?),
     }
-    Some(())
+    kind.alternatives().map_or(Some(()), |(one, other)| one_of(fields, one, other))
 }
 
 /// Exactly one of two keys.

@@ -4,12 +4,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use jsonc_parser::ast::Value;
+use schemars::JsonSchema;
 
 use super::document::span;
 use super::node::{Cx, FromNode, record};
 use super::problem::Draft;
 use super::raw_settings::FixedCommand;
 use super::raw_watch::{HasName, Label, Unique};
+use super::schema::schema;
 use super::shape::{Interval, Named, PositiveSeconds, Seconds, words};
 
 /// Says plainly that a part has no effect.
@@ -19,8 +21,17 @@ fn not_yet(cx: &mut Cx<'_>, node: &Value<'_>, what: &str) {
 }
 
 record! {
-    /// One element of `watch.checks`.
-    Check { name: Label, command: FixedCommand, timeout_seconds: Option<PositiveSeconds>, interval_seconds: Option<Interval>, }
+    /// A program with the exit codes of Nagios plugins.
+    Check {
+        /// What it is called: the label `check`.
+        name: Label,
+        /// A program and its arguments; it is its own allow rule, and holds no placeholder.
+        command: FixedCommand,
+        /// After this many seconds it is ended.
+        timeout_seconds: Option<PositiveSeconds>,
+        /// How many seconds lie between two runs. Without it: `interval_seconds` of the settings.
+        interval_seconds: Option<Interval>,
+    }
 }
 
 impl HasName for Check {
@@ -30,7 +41,8 @@ impl HasName for Check {
 }
 
 /// `watch.checks`
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, from = "Unique<Check>")]
 pub(crate) struct Checks;
 
 impl FromNode for Checks {
@@ -46,6 +58,20 @@ impl FromNode for Checks {
 /// `null`, or a value.
 #[derive(Debug)]
 pub(crate) struct Nullable<T>(Option<T>);
+
+impl<T: JsonSchema> JsonSchema for Nullable<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Nullable".into()
+    }
+
+    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({"oneOf": [{"type": "null"}, generator.subschema_for::<T>()]})
+    }
+}
 
 impl<T: FromNode> FromNode for Nullable<T> {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
@@ -65,24 +91,42 @@ struct Digest;
 
 words! {
     Event:
-        "opened" => Event, "approval" => Event, "escalated" => Event, "resolved" => Event, "recovered" => Event, "digest" => Event;
+        /// An incident began.
+        "opened" => Event,
+        /// A person is asked.
+        "approval" => Event,
+        /// autoheal could not repair it.
+        "escalated" => Event,
+        /// autoheal repaired it, and proved that.
+        "resolved" => Event,
+        /// The trouble is over without an action.
+        "recovered" => Event,
+        /// A summary of a day or a week.
+        "digest" => Event;
     Digest: "daily" => Digest, "weekly" => Digest, "off" => Digest;
 }
 
 record! {
-    /// `notify`
+    /// Who is told of what. In this version only the log has an effect.
     RawNotify {
+        /// What is told, unless a channel says otherwise.
         on: Option<Vec<Event>>,
+        /// After how many seconds a message that could not be delivered is sent again.
         retry_seconds: Option<PositiveSeconds>,
+        /// The longest that this time grows.
         retry_max_seconds: Option<PositiveSeconds>,
+        /// After how many seconds a message is given up.
         expire_seconds: Option<Seconds>,
+        /// How often there is a summary.
         digest: Option<Digest>,
+        /// Where messages go.
         channels: Option<Unique<super::raw_channel::Channel>>,
     }
 }
 
 /// `notify`
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, from = "RawNotify")]
 pub(crate) struct Notify {
     /// A channel is configured whose messages reach a person.
     pub(crate) reaches_a_person: bool,
@@ -100,13 +144,31 @@ impl FromNode for Notify {
 }
 
 record! {
-    /// `http.tls`
-    Tls { cert_file: Named, key_file: Named, }
+    /// The certificate of the HTTP interface.
+    Tls {
+        /// The file with the certificate chain, in PEM.
+        cert_file: Named,
+        /// The file with its key, in PEM.
+        key_file: Named,
+    }
 }
 
 record! {
-    /// `http`
-    RawHttp { listen: Option<Address>, token_file: Option<Named>, allow_remote: Option<bool>, tls: Option<Nullable<Tls>>, }
+    /// The dashboard and the HTTP interface. They have no effect in this version.
+    RawHttp {
+        /// An address and a port, such as 127.0.0.1:7433.
+        listen: Option<Address>,
+        /// The file with the token that callers must have.
+        token_file: Option<Named>,
+        /// `true`: an address that is not loopback is meant.
+        allow_remote: Option<bool>,
+        /// Encryption; `null` or nothing: none.
+        tls: Option<Nullable<Tls>>,
+    }
+}
+
+schema! {
+    Address = {"type": "string", "pattern": r"^.+:\d+$", "examples": ["127.0.0.1:7433"]};
 }
 
 /// An address to listen on.
@@ -125,7 +187,8 @@ impl FromNode for Address {
 }
 
 /// `http`
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(inline, from = "Nullable<RawHttp>")]
 pub(crate) struct Http;
 
 impl FromNode for Http {

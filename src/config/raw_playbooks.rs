@@ -1,16 +1,19 @@
 //! The shape of `autoheal-playbooks.json`, and how it becomes [`Playbook`]s.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use jsonc_parser::ast::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
 use super::condition::{self, joinable, within};
 use super::document::Document;
-use super::node::{Cx, Fields, FromNode, Spanned, entries, is_ignored, record};
+use super::node::{Cx, Fields, FromNode, Spanned, entries, fallback, is_ignored, record};
 use super::playbook::{Action, CooldownScope, Playbook, SavedPlaybook, Severity, Strategy, Verify};
 use super::problem::Draft;
+use super::schema::IGNORED;
+use super::schema_condition;
 use super::shape::{AtLeastOne, Retries, Seconds};
 use super::source::Text;
 use crate::detect::condition::Condition;
@@ -43,52 +46,88 @@ fn as_id(name: &str) -> Option<String> {
 }
 
 record! {
-    /// One playbook as it stands in the file.
+    /// One playbook: when it fires, what is done, and how the repair is proven.
     Raw {
+        /// What the trouble is, in words; shown wherever the playbook is. Without it: the id, with blanks.
         description: Option<String>,
-        enabled: Option<bool>,
-        severity: Option<Severity>,
-        repeat_seconds: Option<Seconds>,
+        /// `false`: the playbook never fires.
+        enabled: bool = true,
+        /// How bad it is.
+        severity: Severity = "warning",
+        /// A playbook without actions repeats its message after this many seconds until recovery; 0: it tells once.
+        repeat_seconds: Seconds = 0,
+        /// When the playbook fires.
         condition: Spanned<Condition>,
+        /// What is done, in this order. May be empty: then the playbook only tells, once, and again at recovery.
         actions: Vec<Action>,
+        /// What must be true after the actions: the proof of the heal.
         verify: Option<Spanned<Verify>>,
-        strategy: Option<Strategy>,
-        requires_approval: Option<bool>,
-        approval_timeout_seconds: Option<Seconds>,
-        cooldown_seconds: Option<Seconds>,
-        cooldown_scope: Option<CooldownScope>,
-        max_attempts: Option<AtLeastOne>,
-        relapse_seconds: Option<Seconds>,
-        retry_after_seconds: Option<Seconds>,
-        dry_run: Option<bool>,
+        /// How several actions follow each other.
+        strategy: Strategy = "all",
+        /// `true`: a person must approve before any action runs.
+        requires_approval: bool = false,
+        /// How many seconds a question for approval waits for its answer.
+        approval_timeout_seconds: Seconds = 300,
+        /// How many seconds nothing is done after an incident in which something was, counted from its end.
+        cooldown_seconds: Seconds = 300,
+        /// What waits during the cooldown.
+        cooldown_scope: CooldownScope = "target",
+        /// After this many heals of a target that failed or did not hold, autoheal calls for a person and acts no more.
+        max_attempts: AtLeastOne = 3,
+        /// Trouble that is back within this many seconds counts as a heal that failed.
+        relapse_seconds: Seconds = 900,
+        /// After so many seconds it tries once more all the same, then after twice that, up to a day; 0: never.
+        retry_after_seconds: Seconds = 3600,
+        /// `true`: decide and record everything, and execute nothing, for this playbook only.
+        dry_run: bool = false,
+        /// An address with instructions for people, put into every message.
         runbook_url: Option<String>,
     }
 }
 
 impl Raw {
     fn named(self, id: &str, source: Arc<str>) -> Playbook {
-        let seconds = |given: Option<Seconds>, default| given.map_or(Duration::from_secs(default), |seconds| seconds.0);
         Playbook {
             id: id.to_owned(),
             description: self.description.unwrap_or_else(|| id.replace(['_', '-'], " ")),
-            enabled: self.enabled.unwrap_or(true),
-            severity: self.severity.unwrap_or(Severity::Warning),
-            repeat: seconds(self.repeat_seconds, 0),
+            enabled: self.enabled,
+            severity: self.severity,
+            repeat: self.repeat_seconds.0,
             condition: self.condition.value,
             actions: self.actions,
             verify: self.verify.map(|verify| verify.value),
-            strategy: self.strategy.unwrap_or(Strategy::All),
-            requires_approval: self.requires_approval.unwrap_or(false),
-            approval_timeout: seconds(self.approval_timeout_seconds, 300),
-            cooldown: seconds(self.cooldown_seconds, 300),
-            cooldown_scope: self.cooldown_scope.unwrap_or(CooldownScope::Target),
-            max_attempts: self.max_attempts.map_or(3, |attempts| attempts.0),
-            relapse: seconds(self.relapse_seconds, 900),
-            retry_after: seconds(self.retry_after_seconds, 3600),
-            dry_run: self.dry_run.unwrap_or(false),
+            strategy: self.strategy,
+            requires_approval: self.requires_approval,
+            approval_timeout: self.approval_timeout_seconds.0,
+            cooldown: self.cooldown_seconds.0,
+            cooldown_scope: self.cooldown_scope,
+            max_attempts: self.max_attempts.0,
+            relapse: self.relapse_seconds.0,
+            retry_after: self.retry_after_seconds.0,
+            dry_run: self.dry_run,
             runbook_url: self.runbook_url,
             source,
         }
+    }
+}
+
+/// The whole file, for its schema: [`read`] goes on where a playbook is wrong.
+#[derive(Debug)]
+pub(crate) struct File;
+
+impl JsonSchema for File {
+    fn schema_name() -> Cow<'static, str> {
+        "playbooks".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let ids = format!("{IGNORED}|^[a-z0-9][a-z0-9_-]{{0,{}}}$", MAX_ID - 1);
+        json_schema!({
+            "type": "object",
+            "description": "What autoheal does about trouble. Each key is the id of a playbook, and the type of its incidents.",
+            "propertyNames": {"pattern": ids},
+            "additionalProperties": generator.subschema_for::<Raw>()
+        })
     }
 }
 
@@ -136,29 +175,41 @@ fn joins(raw: &Raw, cx: &mut Cx<'_>) -> bool {
 impl FromNode for Verify {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
         if let Value::StringLit(_) = node {
-            return Condition::from_node(node, cx).map(|condition| Self::new(condition, None));
+            return Condition::from_node(node, cx).zip(fallback("{}")).map(|(condition, looks)| Self::new(condition, &looks));
         }
         let mut fields = Fields::open(node, cx)?;
         let condition = condition::read(&mut fields);
         let looks = Looks::read(&mut fields);
         fields.close();
-        Some(Self::new(condition?, Some(looks?)))
+        Some(Self::new(condition?, &looks?))
+    }
+}
+
+impl JsonSchema for Verify {
+    fn schema_name() -> Cow<'static, str> {
+        "verify".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let looks = Looks::json_schema(generator);
+        schema_condition::spellings(generator, &looks)
     }
 }
 
 record! {
     /// The keys of `verify` besides the condition's.
-    Looks { retry_count: Option<Retries>, retry_interval_seconds: Option<Seconds>, hold_seconds: Option<Seconds>, }
+    Looks {
+        /// How often it is looked at again before the heal counts as failed.
+        retry_count: Retries = 3,
+        /// How many seconds lie between two looks.
+        retry_interval_seconds: Seconds = 10,
+        /// How many seconds it must stay true.
+        hold_seconds: Seconds = 0,
+    }
 }
 
 impl Verify {
-    fn new(condition: Condition, looks: Option<Looks>) -> Self {
-        let looks = looks.unwrap_or(Looks { retry_count: None, retry_interval_seconds: None, hold_seconds: None });
-        Self {
-            condition,
-            retry_count: looks.retry_count.map_or(3, |count| count.0),
-            retry_interval: looks.retry_interval_seconds.map_or(Duration::from_secs(10), |seconds| seconds.0),
-            hold: looks.hold_seconds.map_or(Duration::ZERO, |seconds| seconds.0),
-        }
+    fn new(condition: Condition, looks: &Looks) -> Self {
+        Self { condition, retry_count: looks.retry_count.0, retry_interval: looks.retry_interval_seconds.0, hold: looks.hold_seconds.0 }
     }
 }

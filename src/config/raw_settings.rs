@@ -1,24 +1,23 @@
 //! The shape of `autoheal.json`, and how it becomes [`Settings`].
 
-use crate::placeholder;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
+use schemars::json_schema;
 
 use super::document::span;
 use super::node::{Cx, Entries, FromNode, record};
 use super::problem::Draft;
 use super::raw_later::{Http, Notify};
 use super::raw_watch::Watch;
+use super::schema::{described, schema};
 use super::settings::{AllowedCommand, History, ServiceCommand, Settings, VerbKey};
-use super::shape::{AbsolutePath, Days, Interval, Named, PositiveSeconds, words};
+use super::shape::{AbsolutePath, Days, Interval, MAX_DAYS, Named, PositiveSeconds, SAYS_SOMETHING, words};
 use crate::heal::guard;
 use crate::heal::silence::RecurringSilence;
-
-const INTERVAL: Duration = Duration::from_secs(30);
-const ACTIONS_PER_HOUR: u32 = 60;
+use crate::placeholder;
 
 /// Where programs are looked up unless the settings say otherwise.
 const COMMAND_PATH: &[&str] = &[
@@ -34,7 +33,7 @@ const COMMAND_PATH: &[&str] = &[
 
 /// Reads the settings. `None`: at least one problem is an error.
 pub(crate) fn read(root: &Value<'_>, cx: &mut Cx<'_>) -> Option<Settings> {
-    let raw = Raw::from_node(root, cx)?;
+    let raw = File::from_node(root, cx)?;
     if !raw.notify.as_ref().is_some_and(|notify| notify.reaches_a_person) {
         let at = span(root).start;
         let message = "no channel reaches a person: what autoheal cannot repair is only in its log and its reports";
@@ -44,57 +43,74 @@ pub(crate) fn read(root: &Value<'_>, cx: &mut Cx<'_>) -> Option<Settings> {
 }
 
 record! {
-    /// The settings as they stand in the file.
-    Raw {
-        dry_run: Option<bool>,
-        interval_seconds: Option<Interval>,
-        watch: Option<Watch>,
-        allowed_commands: Option<Vec<Rules>>,
+    /// What autoheal watches, which commands may ever run, and whom it tells.
+    pub(crate) File {
+        /// `true`: decide and record everything, and execute nothing.
+        dry_run: bool = false,
+        /// How many seconds lie between two measurements; each watch entry can have its own.
+        interval_seconds: Interval = 30,
+        /// What is measured.
+        watch: Watch = {},
+        /// The only commands that may ever run. "@shipped" stands for the rules that come with autoheal.
+        allowed_commands: Vec<Rules> = ["@shipped"],
+        /// The directories where programs are looked up. Without it: the system's usual ones.
         command_path: Option<Vec<AbsolutePath>>,
-        services: Option<Entries<ServiceCommands>>,
-        max_actions_per_hour: Option<u32>,
+        /// Services that no service manager knows: the name, and a command for each verb.
+        services: Entries<ServiceCommands> = {},
+        /// How many actions may run on this host in an hour; beyond that everything waits, and one message goes out.
+        max_actions_per_hour: u32 = 60,
+        /// Who is told of what. In this version only the log has an effect.
         notify: Option<Notify>,
+        /// The dashboard and the HTTP interface; `null` or nothing: off. They have no effect in this version.
         #[expect(dead_code, reason = "read for its problems only in this version")]
         http: Option<Http>,
-        history: Option<RawHistory>,
+        /// How long things are kept.
+        history: RawHistory = {},
+        /// Recurring maintenance windows: autoheal measures, and neither acts nor tells.
         silences: Option<Vec<RecurringSilence>>,
     }
 }
 
-impl Raw {
+impl File {
     fn settings(self) -> Settings {
-        let interval = self.interval_seconds.map_or(INTERVAL, |interval| interval.0);
-        let rules = self.allowed_commands.map(|elements| elements.into_iter().flat_map(|rules| rules.0).collect());
+        let interval = self.interval_seconds.0;
         let command_path = self.command_path.map(|dirs| dirs.into_iter().map(|dir| dir.0).collect());
-        let services = self.services.unwrap_or_default().0.into_iter().map(|(name, commands)| (name, commands.0)).collect();
+        let services = self.services.0.into_iter().map(|(name, commands)| (name, commands.0)).collect();
         Settings {
-            dry_run: self.dry_run.unwrap_or(false),
+            dry_run: self.dry_run,
             interval,
-            watch: self.watch.unwrap_or_default().with_interval(interval),
-            allowed_commands: rules.unwrap_or_else(guard::shipped),
+            watch: self.watch.with_interval(interval),
+            allowed_commands: self.allowed_commands.into_iter().flat_map(|rules| rules.0).collect(),
             command_path: command_path.unwrap_or_else(|| COMMAND_PATH.iter().map(PathBuf::from).collect()),
             services,
-            max_actions_per_hour: self.max_actions_per_hour.unwrap_or(ACTIONS_PER_HOUR),
+            max_actions_per_hour: self.max_actions_per_hour,
             silences: self.silences.unwrap_or_default(),
-            history: self.history.map_or_else(History::default, RawHistory::history),
+            history: self.history.history(),
         }
     }
 }
 
 record! {
-    /// `history`
-    RawHistory { incidents_days: Option<Days>, samples_days: Option<Days>, keep_reports: Option<KeepReports>, }
+    /// How long things are kept.
+    RawHistory {
+        /// How many days incidents are kept.
+        incidents_days: Days = 90,
+        /// How many days measurements are kept.
+        samples_days: Days = 7,
+        /// How many days reports are kept.
+        keep_reports: KeepReports = "all",
+    }
 }
 
 impl RawHistory {
     fn history(self) -> History {
-        let default = History::default();
-        History {
-            incidents: self.incidents_days.map_or(default.incidents, |days| days.0),
-            samples: self.samples_days.map_or(default.samples, |days| days.0),
-            keep_reports: self.keep_reports.map_or(default.keep_reports, |keep| keep.0),
-        }
+        History { incidents: self.incidents_days.0, samples: self.samples_days.0, keep_reports: self.keep_reports.0 }
     }
+}
+
+schema! {
+    KeepReports = {"anyOf": [{"const": "all"}, {"type": "number", "minimum": 0, "maximum": MAX_DAYS}]};
+    FixedCommand = {"type": "string", "pattern": SAYS_SOMETHING};
 }
 
 /// `"all"`, or a number of days.
@@ -116,14 +132,19 @@ impl FromNode for KeepReports {
 struct Rules(Vec<AllowedCommand>);
 
 record! {
-    /// A rule with conditions of its own. `sandbox`: by default only the tools of the guard's table are confined to the paths of
-    /// their rule; `"on"` confines any program, `"off"` none, and lets it gain privileges as well.
+    /// A rule with conditions of its own.
     RuleObject {
+        /// The rule: a command, with patterns where it may differ.
         rule: Named,
+        /// The user that the command runs as.
         run_as: Option<Named>,
-        requires_approval: Option<bool>,
+        /// `true`: a person must approve each time.
+        requires_approval: bool = false,
+        /// The longest that the command may take, in seconds.
         timeout_seconds: Option<PositiveSeconds>,
+        /// Without it only the tools of the guard's table are confined to the paths of their rule.
         sandbox: Option<Switch>,
+        /// For people.
         note: Option<String>,
     }
 }
@@ -132,7 +153,21 @@ record! {
 struct Switch(bool);
 
 words! {
-    Switch: "on" => Switch(true), "off" => Switch(false);
+    Switch:
+        /// The program is confined to the paths of the rule.
+        "on" => Switch(true),
+        /// The program is not confined, and may gain privileges.
+        "off" => Switch(false);
+}
+
+schema! {
+    Rules = |generator| {
+        json_schema!({"oneOf": [
+            described("@shipped", "The rules that come with autoheal; `autoheal allow list` shows them."),
+            {"type": "string", "pattern": r"^\s*[^@\s]", "description": "A rule: a command, with patterns where it may differ."},
+            generator.subschema_for::<RuleObject>()
+        ]})
+    };
 }
 
 impl FromNode for Rules {
@@ -146,7 +181,7 @@ impl FromNode for Rules {
             Value::StringLit(_) => RuleObject {
                 rule: Named::from_node(node, cx)?,
                 run_as: None,
-                requires_approval: None,
+                requires_approval: false,
                 timeout_seconds: None,
                 sandbox: None,
                 note: None,
@@ -157,7 +192,7 @@ impl FromNode for Rules {
         Some(Self(vec![AllowedCommand {
             rule: rule.rule.0,
             run_as: rule.run_as.map(|user| user.0),
-            requires_approval: rule.requires_approval.unwrap_or(false),
+            requires_approval: rule.requires_approval,
             timeout: rule.timeout_seconds.map(|seconds| seconds.0),
             sandbox: rule.sandbox.map(|switch| switch.0),
             note: rule.note,
@@ -171,14 +206,27 @@ impl FromNode for Rules {
 struct ServiceCommands(BTreeMap<ServiceCommand, String>);
 
 record! {
-    /// One entry of `services`.
+    /// The commands of a service; at least one. Each is its own allow rule, and holds no placeholder.
     RawService {
+        /// Restarts it.
         restart: Option<FixedCommand>,
+        /// Starts it.
         start: Option<FixedCommand>,
+        /// Stops it.
         stop: Option<FixedCommand>,
+        /// Has it read its configuration again.
         reload: Option<FixedCommand>,
+        /// Succeeds when it runs.
         status: Option<FixedCommand>,
     }
+}
+
+schema! {
+    ServiceCommands = |generator| {
+        let mut schema = generator.subschema_for::<RawService>();
+        schema.insert("minProperties".to_owned(), 1.into());
+        schema
+    };
 }
 
 impl FromNode for ServiceCommands {

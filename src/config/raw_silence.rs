@@ -3,31 +3,58 @@
 use jiff::civil::{Time, Weekday};
 use jiff::tz::TimeZone;
 use jsonc_parser::ast::Value;
+use schemars::JsonSchema;
+use serde_json::json;
 
 use super::node::{Cx, Fields, FromNode, record};
 use super::problem::Draft;
-use super::shape::{Named, words};
+use super::schema::schema;
+use super::shape::{Named, SAYS_SOMETHING, words};
 use crate::detect::condition::Selector;
 use crate::heal::silence::RecurringSilence;
 use crate::metric::METRICS;
 
+/// A day of the week.
+#[derive(Clone, Copy, Debug)]
+struct Day(Weekday);
+
 words! {
-    Weekday:
-        "mon" => Weekday::Monday, "tue" => Weekday::Tuesday, "wed" => Weekday::Wednesday, "thu" => Weekday::Thursday,
-        "fri" => Weekday::Friday, "sat" => Weekday::Saturday, "sun" => Weekday::Sunday;
+    Day:
+        "mon" => Day(Weekday::Monday), "tue" => Day(Weekday::Tuesday), "wed" => Day(Weekday::Wednesday),
+        "thu" => Day(Weekday::Thursday), "fri" => Day(Weekday::Friday), "sat" => Day(Weekday::Saturday), "sun" => Day(Weekday::Sunday);
+}
+
+schema! {
+    TimeOfDay = {"type": "string", "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$", "examples": ["01:30"]};
+    Zone = {"type": "string", "pattern": SAYS_SOMETHING, "examples": ["Europe/Berlin", "UTC"]};
 }
 
 record! {
-    /// One element of `silences`.
+    /// A recurring maintenance window. Without days and hours it is always open.
     Raw {
+        /// The ids of the playbooks that are silent. Without it: all.
         playbooks: Option<OneOrMore<Named>>,
+        /// Only targets with these labels: exact text, a glob, or a list of these.
         r#where: Option<Selector>,
-        days: Option<OneOrMore<Weekday>>,
+        /// The days on which the window opens. Without it: all.
+        days: Option<OneOrMore<Day>>,
+        /// When it opens, such as 01:30.
         from: Option<TimeOfDay>,
+        /// When it closes; before `from`: on the next day.
         to: Option<TimeOfDay>,
+        /// The time zone of both, such as Europe/Berlin. Without it: the host's.
         time_zone: Option<Zone>,
+        /// Why, for people.
         reason: Option<String>,
     }
+}
+
+schema! {
+    RecurringSilence = |generator| {
+        let mut schema = Raw::json_schema(generator);
+        schema.insert("dependencies".to_owned(), json!({"from": ["to"], "to": ["from"]}));
+        schema
+    };
 }
 
 impl FromNode for RecurringSilence {
@@ -42,7 +69,7 @@ impl FromNode for RecurringSilence {
         raw.filter(|_| good).map(|raw| Self {
             playbooks: raw.playbooks.map(|names| names.0.into_iter().map(|name| name.0).collect()),
             selector: raw.r#where.unwrap_or_default(),
-            days: raw.days.map(|days| days.0),
+            days: raw.days.map(|days| days.0.into_iter().map(|day| day.0).collect()),
             hours: raw.from.zip(raw.to).map(|(from, to)| (from.0, to.0)),
             time_zone: raw.time_zone.map_or_else(TimeZone::system, |zone| zone.0),
             reason: raw.reason,
@@ -74,8 +101,9 @@ fn window_is_long(raw: &Raw, fields: &mut Fields<'_, '_, '_>) -> bool {
 }
 
 /// A list that names at least one.
-#[derive(Debug)]
-struct OneOrMore<T>(Vec<T>);
+#[derive(Debug, JsonSchema)]
+#[schemars(inline)]
+struct OneOrMore<T>(#[schemars(length(min = 1))] Vec<T>);
 
 impl<T: FromNode> FromNode for OneOrMore<T> {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {

@@ -1,30 +1,39 @@
 //! The shape of `watch`.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
+use schemars::{JsonSchema, json_schema};
+use serde_json::json;
 
 use super::document::span;
-use super::node::{Cx, Fields, FromNode, Spanned, record};
+use super::node::{Cx, FromNode, Spanned, record};
 use super::playbook::StatusSet;
 use super::problem::Draft;
+use super::raw_certificate::Certificate;
 use super::raw_later::Checks;
-use super::settings::{self, CertificateSource, DiskEntry, Disks, EndpointEntry, LogEntry, ProcessEntry, ProcessMatch, StartTls};
-use super::shape::{AbsolutePath, Headers, Interval, Method, Named, Pattern, PositiveSeconds, Url};
+use super::schema::{described, schema};
+use super::settings::{self, DiskEntry, Disks, EndpointEntry, LogEntry, ProcessEntry, ProcessMatch};
+use super::shape::{AbsolutePath, Headers, Interval, Method, Named, Pattern, PositiveSeconds, SAYS_SOMETHING, Url};
 use crate::detect::condition;
 
 record! {
-    /// `watch` as it stands in the file.
-    #[derive(Default)]
+    /// What is measured.
     pub(crate) Watch {
-        disks: Option<RawDisks>,
-        memory: Option<Memory>,
+        /// Mounted file systems.
+        disks: RawDisks = "auto",
+        /// Memory, processor and load of the host.
+        memory: Memory = true,
+        /// Processes that should run.
         processes: Option<Unique<Process>>,
+        /// HTTP endpoints.
         endpoints: Option<Unique<Endpoint>>,
+        /// TLS certificates, served or in files.
         certificates: Option<Unique<Certificate>>,
+        /// Log files.
         logs: Option<Vec<Log>>,
+        /// Programs with the exit codes of Nagios plugins. They have no effect in this version.
         #[expect(dead_code, reason = "read for its problems only in this version")]
         checks: Option<Checks>,
     }
@@ -35,13 +44,13 @@ impl Watch {
     pub(crate) fn with_interval(self, interval: Duration) -> settings::Watch {
         let or = |own: Option<Interval>| own.map_or(interval, |own| own.0);
         settings::Watch {
-            disks: match self.disks.unwrap_or(RawDisks::Auto) {
+            disks: match self.disks {
                 RawDisks::Auto => Disks::Auto(interval),
                 RawDisks::List(list) => Disks::List(
                     list.into_iter().map(|disk| DiskEntry { mount: disk.mount.0, interval: or(disk.interval_seconds) }).collect(),
                 ),
             },
-            memory: match self.memory.unwrap_or(Memory::On(None)) {
+            memory: match self.memory {
                 Memory::Off => None,
                 Memory::On(own) => Some(or(own)),
             },
@@ -49,7 +58,7 @@ impl Watch {
             endpoints: entries(self.endpoints, |endpoint| endpoint.entry(or)),
             certificates: entries(self.certificates, |certificate| certificate.entry(or)),
             logs: (self.logs.unwrap_or_default().into_iter())
-                .map(|log| LogEntry { path: log.path.0, recursive: log.recursive.unwrap_or(false), interval: or(log.interval_seconds) })
+                .map(|log| LogEntry { path: log.path.0, recursive: log.recursive, interval: or(log.interval_seconds) })
                 .collect(),
         }
     }
@@ -65,7 +74,8 @@ pub(crate) trait HasName {
 }
 
 /// A list whose names differ.
-#[derive(Debug)]
+#[derive(Debug, JsonSchema)]
+#[schemars(inline)]
 pub(crate) struct Unique<T>(pub(crate) Vec<T>);
 
 impl<T: FromNode + HasName> FromNode for Unique<T> {
@@ -83,19 +93,37 @@ impl<T: FromNode + HasName> FromNode for Unique<T> {
     }
 }
 
+/// How many bytes a name has at most.
+const LONGEST_NAME: usize = 128;
+
 /// A name that becomes a label: short, and without anything that a terminal would obey.
 #[derive(Debug)]
 pub(crate) struct Label(pub(crate) String);
 
 impl FromNode for Label {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        const MOST: usize = 128;
         let name = Named::from_node(node, cx)?.0;
-        if name.len() > MOST || name.contains(char::is_control) {
-            return cx.invalid("bad_name", format!("a name has at most {MOST} bytes and no control characters"), node);
+        if name.len() > LONGEST_NAME || name.contains(char::is_control) {
+            return cx.invalid("bad_name", format!("a name has at most {LONGEST_NAME} bytes and no control characters"), node);
         }
         Some(Self(name))
     }
+}
+
+schema! {
+    RawDisks = |generator| json_schema!({"oneOf": [
+        described("auto", "Every real file system that can be written."),
+        generator.subschema_for::<Vec<Disk>>()
+    ]});
+}
+
+schema! {
+    Memory = |generator| json_schema!({"oneOf": [{"type": "boolean"}, generator.subschema_for::<MemoryObject>()]});
+}
+
+schema! {
+    Label = {"type": "string", "pattern": SAYS_SOMETHING, "maxLength": LONGEST_NAME};
+    Glob = {"type": "string", "pattern": "^/"};
 }
 
 #[derive(Debug)]
@@ -105,8 +133,13 @@ enum RawDisks {
 }
 
 record! {
-    /// One element of `watch.disks`.
-    Disk { mount: AbsolutePath, interval_seconds: Option<Interval>, }
+    /// One file system.
+    Disk {
+        /// Where it is mounted, such as /data.
+        mount: AbsolutePath,
+        /// How many seconds lie between two measurements. Without it: `interval_seconds` of the settings.
+        interval_seconds: Option<Interval>,
+    }
 }
 
 impl FromNode for RawDisks {
@@ -127,7 +160,10 @@ enum Memory {
 
 record! {
     /// `watch.memory` with an interval of its own.
-    MemoryObject { interval_seconds: Option<Interval>, }
+    MemoryObject {
+        /// How many seconds lie between two measurements. Without it: `interval_seconds` of the settings.
+        interval_seconds: Option<Interval>,
+    }
 }
 
 impl FromNode for Memory {
@@ -141,14 +177,21 @@ impl FromNode for Memory {
 }
 
 record! {
-    /// One element of `watch.processes`.
+    /// One process that should run.
     Process {
+        /// What it is called: the label `process_name`. Without `match`, also the name of its program.
         name: Label,
+        /// How it is recognized. Without it: by `name`.
         r#match: Option<Matcher>,
+        /// The service that it belongs to. Without it: the unit of `match`, or the one in which it was last seen, or its name.
         service: Option<Named>,
-        restartable: Option<bool>,
-        respect_manual_stop: Option<bool>,
+        /// `true`: actions may restart or stop it while it runs.
+        restartable: bool = false,
+        /// `true`: a service that a person stopped stays stopped.
+        respect_manual_stop: bool = true,
+        /// Only processes of this user.
         user: Option<Named>,
+        /// How many seconds lie between two measurements. Without it: `interval_seconds` of the settings.
         interval_seconds: Option<Interval>,
     }
 }
@@ -165,8 +208,8 @@ impl Process {
             matcher: self.r#match.map_or_else(|| ProcessMatch::Command(self.name.0.clone()), |matcher| matcher.0),
             name: self.name.0,
             service: self.service.map(|service| service.0),
-            restartable: self.restartable.unwrap_or(false),
-            respect_manual_stop: self.respect_manual_stop.unwrap_or(true),
+            restartable: self.restartable,
+            respect_manual_stop: self.respect_manual_stop,
             user: self.user.map(|user| user.0),
             interval: or(self.interval_seconds),
         }
@@ -177,15 +220,31 @@ impl Process {
 struct Matcher(ProcessMatch);
 
 record! {
-    /// `match`: exactly one of these.
+    /// How a process is recognized: exactly one of these.
     RawMatch {
+        /// The path of its program.
         exe: Option<AbsolutePath>,
+        /// The whole name of its program.
         command: Option<Named>,
+        /// A regular expression that is looked for anywhere in its command line.
         pattern: Option<Pattern>,
+        /// The file that holds its id.
         pidfile: Option<AbsolutePath>,
+        /// Its systemd unit.
         unit: Option<Named>,
     }
 }
+
+schema! {
+    Matcher = |generator| {
+        let mut schema = RawMatch::json_schema(generator);
+        schema.insert("oneOf".to_owned(), json!(WAYS.map(|key| json!({"required": [key]}))));
+        schema
+    };
+}
+
+/// The ways to recognize a process.
+const WAYS: [&str; 5] = ["exe", "command", "pattern", "pidfile", "unit"];
 
 impl FromNode for Matcher {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
@@ -203,25 +262,36 @@ impl FromNode for Matcher {
             (Some(one), None) => Some(Self(one)),
             _ => {
                 let draft = Draft::error("bad_match", "give exactly one of exe, command, pattern, pidfile, unit");
-                cx.report(span(node), draft.allowed(["exe", "command", "pattern", "pidfile", "unit"]))
+                cx.report(span(node), draft.allowed(WAYS))
             }
         }
     }
 }
 
 record! {
-    /// One element of `watch.endpoints`.
+    /// One HTTP endpoint.
     Endpoint {
+        /// What it is called: the label `endpoint`.
         name: Label,
+        /// An http or https address.
         url: Url,
-        method: Option<Method>,
+        /// The method.
+        method: Method = "GET",
+        /// Headers: name to value.
         headers: Option<Headers>,
-        timeout_seconds: Option<PositiveSeconds>,
-        expected_status: Option<StatusSet>,
+        /// After this many seconds the request has failed.
+        timeout_seconds: PositiveSeconds = 5,
+        /// Answers that are good: a status, a range such as "200-399", or a list of these.
+        expected_status: StatusSet = "200-399",
+        /// A regular expression that is looked for anywhere in the first 64 KiB of the answer.
         expected_body: Option<Pattern>,
+        /// A file with root certificates, in PEM. Without it: the host's.
         ca_file: Option<AbsolutePath>,
-        insecure: Option<bool>,
-        keep_alive: Option<bool>,
+        /// `true`: any certificate will do.
+        insecure: bool = false,
+        /// `true`: one connection for many requests; otherwise each has its own.
+        keep_alive: bool = false,
+        /// How many seconds lie between two measurements. Without it: `interval_seconds` of the settings.
         interval_seconds: Option<Interval>,
     }
 }
@@ -232,90 +302,39 @@ impl HasName for Endpoint {
     }
 }
 
-const TIMEOUT: Duration = Duration::from_secs(5);
-
 impl Endpoint {
     fn entry(self, or: impl Fn(Option<Interval>) -> Duration) -> EndpointEntry {
         EndpointEntry {
             name: self.name.0,
             url: self.url.0,
-            method: self.method.map_or_else(|| "GET".to_owned(), |method| method.0),
+            method: self.method.0,
             headers: self.headers.map(|headers| headers.0).unwrap_or_default(),
-            timeout: self.timeout_seconds.map_or(TIMEOUT, |timeout| timeout.0),
-            expected_status: self.expected_status.unwrap_or(StatusSet(vec![(200, 399)])),
+            timeout: self.timeout_seconds.0,
+            expected_status: self.expected_status,
             expected_body: self.expected_body.map(|pattern| pattern.0),
             ca_file: self.ca_file.map(|path| path.0),
-            insecure: self.insecure.unwrap_or(false),
-            keep_alive: self.keep_alive.unwrap_or(false),
+            insecure: self.insecure,
+            keep_alive: self.keep_alive,
             interval: or(self.interval_seconds),
         }
     }
 }
 
-/// One element of `watch.certificates`.
-#[derive(Debug)]
-pub(crate) struct Certificate {
-    name: Label,
-    source: CertificateSource,
-    ca_file: Option<PathBuf>,
-    timeout: Duration,
-    interval_seconds: Option<Interval>,
-}
-
 record! {
-    /// Keys of a certificate that a server shows.
-    Served { host: Named, port: Option<u16>, server_name: Option<Named>, starttls: Option<StartTls>, timeout_seconds: Option<PositiveSeconds>, }
-}
-
-impl FromNode for Certificate {
-    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-        let mut fields = Fields::open(node, cx)?;
-        let name = fields.get::<Label>("name");
-        let ca_file = fields.get::<Option<AbsolutePath>>("ca_file");
-        let interval_seconds = fields.get::<Option<Interval>>("interval_seconds");
-        let source = if fields.has("path") {
-            let timeout = fields.get::<Option<PositiveSeconds>>("timeout_seconds");
-            let path = fields.get::<Glob>("path");
-            path.zip(timeout).map(|(path, timeout)| (CertificateSource::Files { path: path.0 }, timeout))
-        } else {
-            Served::read(&mut fields).map(|raw| {
-                let source = CertificateSource::Served {
-                    host: raw.host.0,
-                    port: raw.port.unwrap_or(443),
-                    server_name: raw.server_name.map(|name| name.0),
-                    starttls: raw.starttls,
-                };
-                (source, raw.timeout_seconds)
-            })
-        };
-        fields.close();
-        let (source, timeout) = source?;
-        let timeout = timeout.map_or(TIMEOUT, |timeout| timeout.0);
-        Some(Self { name: name?, source, ca_file: ca_file?.map(|path| path.0), timeout, interval_seconds: interval_seconds? })
+    /// Log files.
+    Log {
+        /// An absolute path, which may be a glob, such as /var/log/*.log
+        path: Glob,
+        /// `true`: with all directories below.
+        recursive: bool = false,
+        /// How many seconds lie between two measurements. Without it: `interval_seconds` of the settings.
+        interval_seconds: Option<Interval>,
     }
-}
-
-impl HasName for Certificate {
-    fn name(&self) -> &str {
-        &self.name.0
-    }
-}
-
-impl Certificate {
-    fn entry(self, or: impl Fn(Option<Interval>) -> Duration) -> settings::CertificateEntry {
-        let interval = or(self.interval_seconds);
-        settings::CertificateEntry { name: self.name.0, source: self.source, ca_file: self.ca_file, timeout: self.timeout, interval }
-    }
-}
-
-record! {
-    /// One element of `watch.logs`.
-    Log { path: Glob, recursive: Option<bool>, interval_seconds: Option<Interval>, }
 }
 
 /// An absolute path that may be a glob.
 #[derive(Debug)]
-struct Glob(String);
+pub(crate) struct Glob(pub(crate) String);
 
 impl FromNode for Glob {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {

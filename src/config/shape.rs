@@ -1,6 +1,7 @@
 //! Small types that both files are made of: quantities with their limits, paths, URLs, patterns, words.
 
 use std::path::PathBuf;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use jsonc_parser::ast::Value;
@@ -9,14 +10,22 @@ use super::document::span;
 use super::node::{Cx, FromNode, entries};
 use super::playbook::{CooldownScope, Order, Severity, StatusSet, Strategy};
 use super::problem::Draft;
+use super::schema::schema;
 use super::settings::StartTls;
 
 /// The longest time that a `*_seconds` may say.
 const MAX_SECONDS: f64 = 30.0 * 86_400.0;
 /// The longest time that a `*_days` may say.
-const MAX_DAYS: f64 = 3650.0;
+pub(crate) const MAX_DAYS: f64 = 3650.0;
 /// The largest size that a `*_mb` may say: an exbibyte.
 const MAX_MB: f64 = 1_099_511_627_776.0;
+
+/// The shortest time between two measurements.
+const LEAST_INTERVAL: f64 = 0.1;
+/// How often something can be looked at again at most.
+const MAX_RETRIES: u32 = 1000;
+/// In a schema: more than blanks.
+pub(crate) const SAYS_SOMETHING: &str = r"\S";
 
 impl FromNode for String {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
@@ -83,7 +92,8 @@ impl FromNode for u16 {
 
 /// Declares newtypes over values with limits.
 macro_rules! quantities {
-    ($($(#[$doc:meta])* $name:ident($inner:ty) = $read:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident($inner:ty) $schema:tt = $read:expr;)*) => {
+        schema! { $($name = $schema;)* }
         $(
             $(#[$doc])*
             #[derive(Clone, Debug)]
@@ -101,41 +111,41 @@ macro_rules! quantities {
 
 quantities! {
     /// A time; 0 is legal.
-    Seconds(Duration) = |node, cx| bounded(node, cx, 0.0, MAX_SECONDS).map(Duration::from_secs_f64);
+    Seconds(Duration) {"type": "number", "minimum": 0, "maximum": MAX_SECONDS} = |node, cx| bounded(node, cx, 0.0, MAX_SECONDS).map(Duration::from_secs_f64);
     /// A time over 0.
-    PositiveSeconds(Duration) = |node, cx| match bounded(node, cx, 0.0, MAX_SECONDS)? {
+    PositiveSeconds(Duration) {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS} = |node, cx| match bounded(node, cx, 0.0, MAX_SECONDS)? {
         0.0 => cx.invalid("out_of_range", "must be over 0", node),
         seconds => Some(Duration::from_secs_f64(seconds)),
     };
     /// How often something is measured: at most ten times a second.
-    Interval(Duration) = |node, cx| bounded(node, cx, 0.1, MAX_SECONDS).map(Duration::from_secs_f64);
+    Interval(Duration) {"type": "number", "minimum": LEAST_INTERVAL, "maximum": MAX_SECONDS} = |node, cx| bounded(node, cx, LEAST_INTERVAL, MAX_SECONDS).map(Duration::from_secs_f64);
     /// A time in days.
-    Days(Duration) = |node, cx| bounded(node, cx, 0.0, MAX_DAYS).map(|days| Duration::from_secs_f64(days * 86_400.0));
+    Days(Duration) {"type": "number", "minimum": 0, "maximum": MAX_DAYS} = |node, cx| bounded(node, cx, 0.0, MAX_DAYS).map(|days| Duration::from_secs_f64(days * 86_400.0));
     /// A size in MiB, as bytes.
-    Megabytes(u64) = |node, cx| bounded(node, cx, 0.0, MAX_MB).map(bytes);
+    Megabytes(u64) {"type": "number", "minimum": 0, "maximum": MAX_MB} = |node, cx| bounded(node, cx, 0.0, MAX_MB).map(bytes);
     /// How often something is looked at again.
-    Retries(u32) = |node, cx| whole(node, cx, 0, 1000);
+    Retries(u32) {"type": "integer", "minimum": 0, "maximum": MAX_RETRIES} = |node, cx| whole(node, cx, 0, MAX_RETRIES);
     /// A count of at least one.
-    AtLeastOne(u32) = |node, cx| whole(node, cx, 1, u32::MAX);
+    AtLeastOne(u32) {"type": "integer", "minimum": 1, "maximum": u32::MAX} = |node, cx| whole(node, cx, 1, u32::MAX);
     /// Text that says something.
-    Named(String) = named;
+    Named(String) {"type": "string", "pattern": SAYS_SOMETHING} = named;
     /// An absolute path.
-    AbsolutePath(PathBuf) = |node, cx| {
+    AbsolutePath(PathBuf) {"type": "string", "pattern": "^/"} = |node, cx| {
         let path = named(node, cx)?;
         if path.starts_with('/') { Some(path.into()) } else { cx.invalid("bad_path", "expected an absolute path (it begins with /)", node) }
     };
     /// An `http` or `https` address.
-    Url(String) = url;
+    Url(String) {"type": "string", "pattern": "^(https?://[^/?#]|\\{)\\S*$"} = url;
     /// An HTTP method, in capitals.
-    Method(String) = |node, cx| {
+    Method(String) {"type": "string", "pattern": "^[A-Za-z]+$", "examples": ["GET", "POST", "PUT", "DELETE"]} = |node, cx| {
         let method = String::from_node(node, cx)?;
         let legal = !method.is_empty() && method.chars().all(|letter| letter.is_ascii_alphabetic());
         if legal { Some(method.to_ascii_uppercase()) } else { cx.invalid("bad_method", "this is not an HTTP method", node) }
     };
     /// HTTP headers.
-    Headers(Vec<(String, String)>) = headers;
+    Headers(Vec<(String, String)>) {"type": "object", "additionalProperties": {"type": "string"}, "patternProperties": {"^[$_]": true}} = headers;
     /// A regular expression that is looked for anywhere in the text.
-    Pattern(regex::Regex) = |node, cx| {
+    Pattern(regex::Regex) {"type": "string", "pattern": SAYS_SOMETHING} = |node, cx| {
         let text = named(node, cx)?;
         let built = regex::RegexBuilder::new(&text).size_limit(1 << 20).dfa_size_limit(1 << 20).build();
         built.map_or_else(|error| cx.invalid("bad_pattern", in_one_line(&error.to_string()), node), Some)
@@ -211,6 +221,19 @@ impl FromNode for StatusSet {
     }
 }
 
+schema! {
+    StatusSet = {"anyOf": [STATUS.clone(), {"type": "array", "minItems": 1, "items": STATUS.clone()}]};
+    StatusRange = {"anyOf": STATUS["anyOf"].clone()};
+}
+
+/// One status or a range of them, in a schema.
+static STATUS: LazyLock<serde_json::Value> = LazyLock::new(|| {
+    serde_json::json!({"anyOf": [
+        {"type": "integer", "minimum": 100, "maximum": 999},
+        {"type": "string", "pattern": r"^\s*[1-9][0-9]{2}\s*(-\s*[1-9][0-9]{2}\s*)?$", "examples": ["200-399"]}
+    ]})
+});
+
 struct StatusRange((u16, u16));
 
 impl FromNode for StatusRange {
@@ -231,33 +254,67 @@ impl FromNode for StatusRange {
     }
 }
 
-/// Reads one word of a table.
-pub(crate) fn word<T: Copy>(node: &Value<'_>, cx: &mut Cx<'_>, table: &[(&'static str, T)]) -> Option<T> {
+/// Reads one word of the type's table.
+pub(crate) fn word<T: Words>(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<T> {
     let text = String::from_node(node, cx)?;
-    if let Some((_, value)) = table.iter().find(|(word, _)| *word == text) {
+    if let Some((_, _, value)) = T::TABLE.iter().find(|(word, _, _)| *word == text) {
         return Some(*value);
     }
-    let allowed: Vec<&str> = table.iter().map(|(word, _)| *word).collect();
+    let allowed: Vec<&str> = T::TABLE.iter().map(|(word, _, _)| *word).collect();
     let message = format!("{text:?} is none of {}", allowed.join(", "));
     cx.report(span(node), Draft::error("unknown_word", message).words(&text, &allowed))
 }
 
-/// Declares which words a file has for a type.
+/// A type that is written as one of some words.
+pub(crate) trait Words: Copy + Sized + 'static {
+    /// Each word, what it means (may be empty), and the value.
+    const TABLE: &'static [(&'static str, &'static str, Self)];
+}
+
+/// Declares which words a file has for a type. Comments of words become their descriptions in the schema.
 macro_rules! words {
-    ($($type:ty: $($word:literal => $value:expr),+;)*) => {
-        $(impl FromNode for $type {
-            fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
-                $crate::config::shape::word(node, cx, &[$(($word, $value)),+])
+    ($($type:ty: $($(#[doc = $doc:literal])? $word:literal => $value:expr),+;)*) => {
+        $(
+            impl $crate::config::shape::Words for $type {
+                const TABLE: &'static [(&'static str, &'static str, Self)] = &[$(($word, concat!($($doc)?), $value)),+];
             }
-        })*
+
+            impl FromNode for $type {
+                fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+                    $crate::config::shape::word(node, cx)
+                }
+            }
+
+            $crate::config::schema::schema! { $type = $crate::config::schema::one_of_words::<$type>(); }
+        )*
     };
 }
 pub(crate) use words;
 
 words! {
-    Severity: "critical" => Severity::Critical, "error" => Severity::Error, "warning" => Severity::Warning, "info" => Severity::Info;
-    Strategy: "all" => Strategy::All, "ladder" => Strategy::Ladder;
-    CooldownScope: "target" => CooldownScope::Target, "playbook" => CooldownScope::Playbook;
-    Order: "memory" => Order::Memory, "cpu" => Order::Cpu;
+    Severity:
+        /// Somebody should look at once.
+        "critical" => Severity::Critical,
+        /// Something does not work.
+        "error" => Severity::Error,
+        /// Something may soon not work.
+        "warning" => Severity::Warning,
+        /// Good to know.
+        "info" => Severity::Info;
+    Strategy:
+        /// Every action in turn, then one verification.
+        "all" => Strategy::All,
+        /// One action at a time, mildest first, each with its own verification; it ends with the first that helps.
+        "ladder" => Strategy::Ladder;
+    CooldownScope:
+        /// Each target waits by itself.
+        "target" => CooldownScope::Target,
+        /// A heal of one target makes all targets of the playbook wait.
+        "playbook" => CooldownScope::Playbook;
+    Order:
+        /// By resident memory.
+        "memory" => Order::Memory,
+        /// By processor time.
+        "cpu" => Order::Cpu;
     StartTls: "smtp" => StartTls::Smtp, "imap" => StartTls::Imap, "pop3" => StartTls::Pop3;
 }

@@ -13,6 +13,8 @@ codes! {
         "Both files are UTF-8. An editor that saved it as Latin-1 or UTF-16 made a letter such as é unreadable: save it as UTF-8 without a byte order mark.";
     Error not_trusted: "somebody else could change what would run here",
         "autoheal runs as root and does what its files say, so it refuses a file if it, or a directory on the way to it, can be written by anybody but root or the owner of the process. The message names the place and the command that mends it. With --insecure-config it is a warning only, for development.";
+    Error file_changing: "the file is written while it is read",
+        "It was another file after each of several readings, so no reading of it can be trusted. Save it once and wait a moment; a program that writes it should write beside it and rename.";
     Error file_empty: "there is nothing in the file",
         "An empty file is nearly always a save that was interrupted, so the old configuration stays in force. If nothing is meant, write {}.",
         Playbooks: "" => "{}";
