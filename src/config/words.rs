@@ -7,12 +7,6 @@ use crate::clock::in_words;
 use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
 use crate::metric::Values;
 
-/// `disk_usage > 90 for 60s (disk usage is over 90 %, for 1 min)`
-#[must_use]
-pub fn fires_when(playbook: &Playbook) -> String {
-    format!("{} ({})", playbook.condition, condition(&playbook.condition))
-}
-
 /// How the heal is proven: what must hold, and how often it is looked at.
 #[must_use]
 pub fn proven_by(playbook: &Playbook) -> String {
