@@ -6,9 +6,13 @@
 //! all        = part ("&&" part)*
 //! part       = "!" part | "(" condition ")" | comparison
 //! comparison = metric ["{" test ("," test)* "}"] operator operand
-//! test       = label ("=" | "!=" | "=~" | "!~") text                 (~: globs, separated by |)
+//! operator   = ">" | ">=" | "<" | "<=" | "==" | "!="
+//! test       = label ("=" | "!=" | "=~" | "!~") text
 //! operand    = number [unit] | word | text
 //! time       = (number unit)+
+//! number     = ["-"] (digit+ ["." digit*] | "." digit+) [("e" | "E") ["+" | "-"] digit+]
+//! text       = '"' (letter | "\" escape)* '"'
+//! escape     = '"' | "\" | "|" | "n" | "r" | "t" | "u{" hexadecimal+ "}"
 //! ```
 //! `Condition`'s `Display` writes this language; a test holds that the two agree. `docs/expressions.md` has it for people.
 
@@ -300,3 +304,7 @@ fn combined(parts: Vec<Option<Condition>>, make: fn(Vec<Condition>) -> Test) -> 
 #[cfg(test)]
 #[path = "expression_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "expression_page_tests.rs"]
+mod page_tests;

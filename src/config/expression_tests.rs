@@ -51,7 +51,7 @@ fn errors_say_where_and_what() {
     fails("disk_usage > 90 for 31d", 20, "a time is between 0 and 30 days");
     fails("swap_usage > 1 for 2m && swap_usage > 2", 22, "expected the end after \"for\"");
     fails("disk_usage = 90", 11, "expected one of > >= < <= == !=, found =");
-    fails("disk_usage & 90", 11, "'&' does not belong here");
+    fails("disk_usage & 90", 11, "\"&\" does not belong here");
     fails("disk_usage{mount=~\"[\"} > 1", 18, "not a glob: unclosed character class; missing ']'");
     fails("disk_usage{mount=\"a} > 1", 17, "the text has no closing quote");
     fails(r#"disk_usage{mount="a\d"} > 1"#, 19, r#"in text a backslash stands before " \ | n r t or u{…} only"#);

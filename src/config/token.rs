@@ -60,11 +60,11 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, Fault> {
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             (Token::Symbol(symbol), symbol.len())
         } else {
-            let (span, draft) = fault(at..at + first.len_utf8(), format!("{first:?} does not belong here"));
+            let (span, draft) = fault(at..at + first.len_utf8(), format!("{:?} does not belong here", first.to_string()));
             let next = match first {
                 '&' => Some("did you mean \"&&\"?"),
                 '|' => Some("did you mean \"||\"?"),
-                '\'' | '“' | '”' | '„' => Some("text stands in double quotes, which JSON wants as \\\""),
+                '\'' | '“' | '”' | '„' | '/' => Some("text stands in double quotes, which JSON wants as \\\""),
                 '≥' => Some("did you mean \">=\"?"),
                 '≤' => Some("did you mean \"<=\"?"),
                 '≠' => Some("did you mean \"!=\"?"),
