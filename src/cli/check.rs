@@ -10,7 +10,7 @@ use crate::config::problem::{Level, Problem};
 use crate::config::settings::Settings;
 use crate::config::source::{PLAYBOOKS, Source};
 use crate::config::watched::{Watched, concerned};
-use crate::config::words::{fires_when, proven_by, selector};
+use crate::config::words::{self, proven_by, selector};
 use crate::config::{Config, Loaded, Places, Trust, load_sources, render, visible};
 use crate::detect::condition::Selector;
 use crate::detect::detector;
@@ -141,7 +141,10 @@ struct Answer<'a> {
 struct View {
     id: String,
     enabled: bool,
+    /// The condition in words.
     fires_when: String,
+    /// The condition as an expression, in its one canonical form.
+    condition: String,
     targets: Vec<Labels>,
     actions: Vec<ActionView>,
     proven_by: String,
@@ -179,7 +182,8 @@ impl View {
         Self {
             id: playbook.id.clone(),
             enabled: playbook.enabled,
-            fires_when: fires_when(playbook),
+            fires_when: words::condition(&playbook.condition),
+            condition: playbook.condition.to_string(),
             on: on(&entries, &targets, samples.is_some()),
             targets,
             actions: playbook.actions.iter().map(|action| ActionView::new(action, playbook, config)).collect(),
@@ -192,6 +196,7 @@ impl View {
     fn write(&self, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "\n{}", visible(&self.head))?;
         writeln!(out, "  fires when  {}", visible(&self.fires_when))?;
+        writeln!(out, "  condition   {}", visible(&self.condition))?;
         write_list(out, "on", &self.on)?;
         let does: Vec<String> = self.actions.iter().enumerate().map(|(index, action)| action.line(index)).collect();
         if self.ladder {

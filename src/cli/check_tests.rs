@@ -63,7 +63,8 @@ fn a_playbook_is_told_in_words() {
     assert_eq!(code, 0);
     let expected = "
 full (warning): d
-  fires when  disk_usage > 90 for 60s (disk usage is over 90 %, for 1 min)
+  fires when  disk usage is over 90 %, for 1 min
+  condition   disk_usage > 90 for 1m
   on          mount=/data
   proven by   nothing is repaired: it tells, once, and again at recovery
 no errors, 1 warning, 1 playbook
@@ -82,12 +83,30 @@ fn the_json_has_the_shape_of_the_contract() {
     assert_eq!(keys, ["allowed", "code", "column", "file", "found", "line", "message", "path", "severity", "suggestion"]);
     let playbook = answer["playbooks"][0].as_object().unwrap();
     let keys: Vec<&str> = playbook.keys().map(String::as_str).collect();
-    assert_eq!(keys, ["actions", "enabled", "fires_when", "id", "proven_by", "targets"]);
+    assert_eq!(keys, ["actions", "condition", "enabled", "fires_when", "id", "proven_by", "targets"]);
     assert_eq!(playbook["targets"], serde_json::json!([{}]));
     assert_eq!(
         playbook["actions"][0],
         serde_json::json!({"argv": ["top_processes"], "rule": "", "text": "record the 5 largest processes by memory"})
     );
+}
+
+/// What is printed can be put back into the file: then it says the same.
+#[test]
+fn the_condition_that_is_printed_says_what_the_file_says() {
+    let object = r#"{"any": [
+        {"not": {"metric": "disk_usage", "operator": "<=", "threshold": 1e300, "where": {"mount": ["/a b\"|\\c", "/*\u202e\n"]}}},
+        {"metric": "disk_free_mb", "operator": "<", "threshold": 0.5, "for_seconds": 0.5}], "for_seconds": 5400}"#;
+    let place = Place::new(&format!(r#"{{"full": {{"condition": {object}, "actions": []}}}}"#), Some(TOLD));
+    let (_, answer) = place.json(&Check::default());
+    let condition = answer["playbooks"][0]["condition"].as_str().unwrap();
+    let expected = r#"!(disk_usage{mount=~"/a b\"\|\\c|/*\u{202e}\n"} <= 1e300) || (disk_free_mb < 0.5 for 0.5s) for 90m"#;
+    assert_eq!(condition, expected);
+    let (_, out) = place.check(&Check::default(), false);
+    assert!(out.contains(&format!("\n  condition   {condition}\n")), "{out}");
+    let again = Place::new(&serde_json::json!({"full": {"condition": condition, "actions": []}}).to_string(), Some(TOLD));
+    let (code, second) = again.json(&Check::default());
+    assert_eq!((code, &second["playbooks"]), (0, &answer["playbooks"]));
 }
 
 #[test]

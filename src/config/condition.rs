@@ -14,6 +14,10 @@ use crate::metric::{self, METRICS, Metric, Values};
 /// Metrics of the specification that this version does not measure yet.
 const LATER: &[&str] = &["unit_status", "check_status", "check_value"];
 
+/// How many conditions may lie within each other, in whatever spellings: reading, printing and evaluating go that deep, on the stack of
+/// a thread.
+pub(crate) const MAX_DEPTH: usize = 48;
+
 impl FromNode for Condition {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
         match node {
@@ -272,22 +276,28 @@ pub(crate) fn fits(metric: &Metric, operator: Operator, operand: &Operand) -> Re
     }
 }
 
-/// The metrics of one condition join on their identity labels: two sets are equal, or one contains the other.
-pub(crate) fn joinable(condition: &Condition) -> Result<(), Draft> {
-    let metrics: Vec<&Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
-    for (index, one) in metrics.iter().enumerate() {
-        for other in &metrics[..index] {
-            if !within(one, other) && !within(other, one) {
-                let message = format!(
-                    "{} (of a {}) and {} (of a {}) cannot be joined: they have different labels",
-                    other.name,
-                    other.identity.join(", "),
-                    one.name,
-                    one.identity.join(", ")
-                );
-                return Err(Draft::error("bad_join", message).suggest("write two playbooks"));
-            }
+/// Whether a whole condition can be worked with: it is not too deep, and its metrics join on their identity labels, so two sets are
+/// equal, or one contains the other.
+pub(crate) fn sound(condition: &Condition) -> Result<(), Draft> {
+    if condition.depth() > MAX_DEPTH {
+        return Err(Draft::error("too_deep", format!("conditions are nested more than {MAX_DEPTH} deep")));
+    }
+    let mut metrics: Vec<&Metric> = Vec::new();
+    for one in condition.comparisons().iter().map(|comparison| comparison.metric) {
+        if metrics.contains(&one) {
+            continue;
         }
+        if let Some(other) = metrics.iter().find(|other| !within(one, other) && !within(other, one)) {
+            let message = format!(
+                "{} (of a {}) and {} (of a {}) cannot be joined: they have different labels",
+                other.name,
+                other.identity.join(", "),
+                one.name,
+                one.identity.join(", ")
+            );
+            return Err(Draft::error("bad_join", message).suggest("write two playbooks"));
+        }
+        metrics.push(one);
     }
     Ok(())
 }

@@ -1,29 +1,34 @@
 //! The condition language: `memory_usage > 95% && process_memory_mb{process_name="node"} > 2048 for 2m`.
 //!
 //! ```text
-//! condition  = any ["for" duration]
+//! condition  = any ["for" time]
 //! any        = all ("||" all)*
 //! all        = part ("&&" part)*
-//! part       = "!" part | "(" condition ")" | metric ["{" test ("," test)* "}"] operator operand
-//! test       = label ("=" | "!=" | "=~" | "!~") "text"      (~: globs, separated by |)
-//! operand    = number [unit] | word | "text"
+//! part       = "!" part | "(" condition ")" | comparison
+//! comparison = metric ["{" test ("," test)* "}"] operator operand
+//! operator   = ">" | ">=" | "<" | "<=" | "==" | "!="
+//! test       = label ("=" | "!=" | "=~" | "!~") text
+//! operand    = number [unit] | word | text
+//! time       = (number unit)+
+//! number     = ["-"] (digit+ ["." digit*] | "." digit+) [("e" | "E") ["+" | "-"] digit+]
+//! text       = '"' (letter | "\" escape)* '"'
+//! escape     = '"' | "\" | "|" | "n" | "r" | "t" | "u{" hexadecimal+ "}"
 //! ```
-//! `Condition`'s `Display` writes this language; a test holds that the two agree.
+//! `Condition`'s `Display` writes this language; a test holds that the two agree. `docs/expressions.md` has it for people.
 
 use std::ops::Range;
 use std::time::Duration;
 
-use super::condition::{Part, fits, known_label, known_metric, simplified};
+use super::condition::{MAX_DEPTH, Part, fits, known_label, known_metric, simplified};
 use super::problem::Draft;
 use super::token::{Token, tokens};
+use super::units::{in_own, in_seconds, meant_time};
 use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
-use crate::metric::{Metric, Values};
+use crate::metric::Metric;
 
 /// A problem with its place in the text.
 pub(crate) type Fault = (Range<usize>, Draft);
 
-const MAX_BYTES: usize = 1024;
-const MAX_DEPTH: usize = 32;
 const MAX_HOLD: Duration = Duration::from_secs(30 * 86_400);
 
 /// A syntax error, with what was wrong before it. It is not written into a `Draft` at once because most of them are the same.
@@ -31,13 +36,14 @@ pub(crate) fn fault(span: Range<usize>, message: impl Into<String>) -> Fault {
     (span, Draft::error("bad_expression", message))
 }
 
-/// Reads an expression. Unknown metrics, labels and words are all reported; a syntax error ends the reading.
+const METRIC: &str = "a metric, ! or (";
+const LABEL_OPERATOR: &str = "one of = != =~ !~";
+const UNIT_OF_TIME: &str = "a unit: one of ms s m h d";
+
+/// Reads an expression. It may be as long as its file. Unknown metrics, labels and words are all reported; a syntax error ends the reading.
 pub(crate) fn parse(text: &str) -> Result<Condition, Vec<Fault>> {
-    if text.len() > MAX_BYTES {
-        return Err(vec![fault(MAX_BYTES..text.len(), format!("an expression has at most {MAX_BYTES} bytes"))]);
-    }
     let tokens = tokens(text).map_err(|fault| vec![fault])?;
-    let mut parser = Parser { tokens: &tokens, at: 0, end: text.len(), depth: 0, faults: Vec::new() };
+    let mut parser = Parser { tokens: &tokens, at: 0, end: text.len(), depth: 0, held: false, faults: Vec::new() };
     match parser.condition().and_then(|condition| parser.finish().map(|()| condition)) {
         Ok(Some(condition)) if parser.faults.is_empty() => Ok(condition),
         Ok(_) => Err(parser.faults),
@@ -53,6 +59,8 @@ struct Parser<'t> {
     at: usize,
     end: usize,
     depth: usize,
+    /// The condition that was read last ended with `for`.
+    held: bool,
     /// Problems that do not end the reading. A part that has one is `None`.
     faults: Vec<Fault>,
 }
@@ -75,30 +83,47 @@ impl Parser<'_> {
     fn expected<T>(&self, what: &str) -> Result<T, Fault> {
         let found = self.peek().map_or_else(|| "the end".to_owned(), ToString::to_string);
         let (span, draft) = fault(self.span(), format!("expected {what}, found {found}"));
-        let word = match self.peek() {
-            Some(Token::Word(word)) if word.eq_ignore_ascii_case("and") => Some("did you mean \"&&\"?"),
-            Some(Token::Word(word)) if word.eq_ignore_ascii_case("or") => Some("did you mean \"||\"?"),
-            Some(Token::Word(word)) if word.eq_ignore_ascii_case("not") => Some("did you mean \"!\"?"),
-            Some(Token::Symbol("=")) => Some("did you mean \"==\"?"),
-            _ => None,
+        Err((span, draft.suggest_if(self.meant(what))))
+    }
+
+    /// What was probably meant by the next word, where something else is expected.
+    fn meant(&self, expected: &str) -> Option<&'static str> {
+        let symbol = |at: usize| match self.tokens.get(at) {
+            Some((Token::Symbol(symbol), _)) => *symbol,
+            _ => "",
         };
-        Err((span, draft.suggest_if(word)))
+        match self.peek()? {
+            Token::Word(word) if word.eq_ignore_ascii_case("and") => Some("did you mean \"&&\"?"),
+            Token::Word(word) if word.eq_ignore_ascii_case("or") => Some("did you mean \"||\"?"),
+            Token::Word(word) if word.eq_ignore_ascii_case("not") => Some("did you mean \"!\"?"),
+            Token::Symbol("==") if expected == LABEL_OPERATOR => Some("did you mean \"=\"?"),
+            Token::Symbol("=") => match symbol(self.at + 1) {
+                ">" => Some("did you mean \">=\"?"),
+                "<" => Some("did you mean \"<=\"?"),
+                _ => Some("did you mean \"==\"?"),
+            },
+            Token::Number(_) if expected == METRIC => Some("the metric stands on the left, such as disk_usage > 90"),
+            _ => None,
+        }
+    }
+
+    /// Where a condition ends, and something else stands.
+    fn no_end<T>(&self, end: &str) -> Result<T, Fault> {
+        if !self.held {
+            return self.expected(&format!("&&, ||, for, or {end}"));
+        }
+        let (span, draft) = fault(self.span(), format!("expected {end} after \"for\""));
+        Err((span, draft.suggest("put parentheses around the part with \"for\"")))
     }
 
     fn finish(&self) -> Result<(), Fault> {
-        match self.peek() {
-            None => Ok(()),
-            Some(_) if self.tokens[..self.at].iter().any(|(token, _)| token.is_word("for")) => {
-                let (span, draft) = fault(self.span(), "expected the end after \"for\"");
-                Err((span, draft.suggest("put parentheses around the part with \"for\"")))
-            }
-            Some(_) => self.expected("&&, ||, for, or the end"),
-        }
+        if self.peek().is_none() { Ok(()) } else { self.no_end("the end") }
     }
 
     fn condition(&mut self) -> Result<Option<Condition>, Fault> {
         let condition = self.any()?;
-        if !self.peek().is_some_and(|token| token.is_word("for")) {
+        self.held = self.peek().is_some_and(|token| token.is_word("for"));
+        if !self.held {
             return Ok(condition);
         }
         self.at += 1;
@@ -106,51 +131,49 @@ impl Parser<'_> {
         Ok(condition.map(|condition| simplified(Condition { test: Test::All(vec![condition]), hold_for })))
     }
 
+    /// `&&` binds more than `||`. One function for both: parentheses come back here, and the stack of a thread is small.
     fn any(&mut self) -> Result<Option<Condition>, Fault> {
-        self.chain("||", Self::all, Test::Any)
-    }
-
-    fn all(&mut self) -> Result<Option<Condition>, Fault> {
-        self.chain("&&", Self::part, Test::All)
-    }
-
-    fn chain(
-        &mut self,
-        symbol: &str,
-        next: fn(&mut Self) -> Result<Option<Condition>, Fault>,
-        make: fn(Vec<Condition>) -> Test,
-    ) -> Result<Option<Condition>, Fault> {
-        let mut parts = vec![next(self)?];
-        while self.take(symbol) {
-            parts.push(next(self)?);
+        let mut any = Vec::new();
+        loop {
+            let mut all = vec![self.part()?];
+            while self.take("&&") {
+                all.push(self.part()?);
+            }
+            any.push(combined(all, Test::All));
+            if !self.take("||") {
+                return Ok(combined(any, Test::Any));
+            }
         }
-        let parts: Option<Vec<Condition>> = parts.into_iter().collect();
-        Ok(parts.map(|mut parts| if parts.len() == 1 { parts.remove(0) } else { Condition::now(make(parts)) }))
     }
 
+    /// `!(` is one level of nesting, as it is in the condition that it makes: what was loaded can be printed and read again.
     fn part(&mut self) -> Result<Option<Condition>, Fault> {
         self.depth += 1;
         if self.depth > MAX_DEPTH {
             return Err(fault(self.span(), format!("parentheses and ! are nested more than {MAX_DEPTH} deep")));
         }
-        let part = if self.take("!") {
-            self.part()?.map(|part| Condition::now(Test::Not(Box::new(part))))
-        } else if self.take("(") {
+        let negated = self.take("!");
+        let part = if self.take("(") {
             let inner = self.condition()?;
             if !self.take(")") {
-                return self.expected("&&, ||, for, or )");
+                return self.no_end(")");
             }
             inner
+        } else if negated {
+            self.part()?
         } else {
             self.comparison()?.map(|comparison| Condition::now(Test::Compare(comparison)))
         };
         self.depth -= 1;
-        Ok(part)
+        Ok(part.map(|part| if negated { Condition::now(Test::Not(Box::new(part))) } else { part }))
     }
 
     fn comparison(&mut self) -> Result<Option<Comparison>, Fault> {
         let span = self.span();
-        let Some(Token::Word(name)) = self.peek() else { return self.expected("a metric, ! or (") };
+        let reserved = |word: &str| word == "for" || ["and", "or", "not"].contains(&word.to_lowercase().as_str());
+        let Some(Token::Word(name)) = self.peek().filter(|token| !matches!(token, Token::Word(word) if reserved(word))) else {
+            return self.expected(METRIC);
+        };
         let metric = known_metric(name);
         self.at += 1;
         let metric = self.keep(span, metric);
@@ -198,8 +221,7 @@ impl Parser<'_> {
         };
         self.at += 1;
         let Some(metric) = metric else { return Ok(None) };
-        let factor = self.keep(span, factor(metric, &unit));
-        Ok(factor.map(|factor| Operand::Number(number * factor)))
+        Ok(self.keep(span, in_own(metric, number, &unit)).map(Operand::Number))
     }
 
     fn selector(&mut self, metric: Option<&'static Metric>) -> Result<Option<Selector>, Fault> {
@@ -225,7 +247,7 @@ impl Parser<'_> {
         let known = metric.and_then(|metric| self.keep(span, known_label(metric, &label)));
         let operators = [("=", false, false), ("!=", true, false), ("=~", false, true), ("!~", true, true)];
         let found = operators.into_iter().find(|(symbol, ..)| matches!(self.peek(), Some(Token::Symbol(here)) if here == symbol));
-        let Some((_, negated, glob)) = found else { return self.expected("one of = != =~ !~") };
+        let Some((_, negated, glob)) = found else { return self.expected(LABEL_OPERATOR) };
         self.at += 1;
         let span = self.span();
         let Some(Token::Text(parts)) = self.peek().cloned() else { return self.expected("text in quotes") };
@@ -242,63 +264,47 @@ impl Parser<'_> {
     /// `2m`, `1h 30m`, `90s`
     fn duration(&mut self) -> Result<Duration, Fault> {
         let start = self.span().start;
-        let mut seconds = 0.0;
-        let mut any = false;
-        while let Some(Token::Number(number)) = self.peek() {
-            let number = *number;
+        let tokens = self.tokens;
+        let (mut seconds, mut end) = (0.0, None);
+        while let Some((Token::Number(number), span)) = tokens.get(self.at) {
+            if number.is_sign_negative() {
+                return Err(fault(span.clone(), "a time is not negative"));
+            }
             self.at += 1;
-            let factor = match self.peek() {
-                Some(Token::Word(unit)) => seconds_in(unit),
-                _ => None,
-            };
-            let Some(factor) = factor else { return self.expected("a unit: one of ms s m h d") };
-            self.at += 1;
-            seconds += number * factor;
-            any = true;
+            seconds += self.unit_of_time(*number)?;
+            end = Some(tokens[self.at - 1].1.end);
         }
-        if !any {
-            return self.expected("a time such as 2m");
-        }
-        let end = self.tokens[self.at - 1].1.end;
+        let Some(end) = end else { return self.expected("a time such as 2m") };
         let hold = Duration::try_from_secs_f64(seconds).ok().filter(|hold| *hold <= MAX_HOLD);
         hold.ok_or_else(|| fault(start..end, "a time is between 0 and 30 days"))
     }
-}
 
-fn seconds_in(unit: &str) -> Option<f64> {
-    match unit {
-        "ms" => Some(0.001),
-        "s" => Some(1.0),
-        "m" => Some(60.0),
-        "h" => Some(3600.0),
-        "d" => Some(86_400.0),
-        _ => None,
+    /// So many of the unit that comes next, in seconds.
+    fn unit_of_time(&mut self, number: f64) -> Result<f64, Fault> {
+        let word = match self.peek() {
+            Some(Token::Word(word)) => word.as_str(),
+            _ => "",
+        };
+        if let Some(seconds) = in_seconds(number, word) {
+            self.at += 1;
+            return Ok(seconds);
+        }
+        let (meant, none) = (meant_time(word), self.peek().is_none());
+        let next = meant.map(|unit| format!("did you mean {unit:?}?")).or(none.then(|| format!("write {number}s if seconds are meant")));
+        self.expected(UNIT_OF_TIME).map_err(|(span, draft)| (span, draft.suggest_if(next)))
     }
 }
 
-/// With what a number in this unit is multiplied to be in the metric's.
-fn factor(metric: &Metric, unit: &str) -> Result<f64, Draft> {
-    let own = match metric.values {
-        Values::Number(own) => own,
-        Values::Words(_) => "",
-    };
-    let (factor, allowed): (_, &[&str]) = match own {
-        "%" => ((unit == "%").then_some(1.0), &["%"]),
-        "ms" => (seconds_in(unit).map(|seconds| seconds * 1000.0), &["ms", "s", "m", "h", "d"]),
-        "s" => (seconds_in(unit), &["s", "ms", "m", "h", "d"]),
-        "d" => (seconds_in(unit).map(|seconds| seconds / 86_400.0), &["d", "ms", "s", "m", "h"]),
-        "MiB" | "MiB/h" => (if unit == "GB" { Some(1024.0) } else { (unit == "MB").then_some(1.0) }, &["MB", "GB"]),
-        _ => (None, &[]),
-    };
-    factor.ok_or_else(|| {
-        let message = match allowed.first() {
-            Some(first) => format!("{} is measured in {first}, which {unit:?} is not a multiple of", metric.name),
-            None => format!("{} has no unit, found {unit:?}", metric.name),
-        };
-        Draft::error("bad_unit", message).words(unit, allowed)
-    })
+/// `None` if one of the parts is: it has a problem.
+fn combined(parts: Vec<Option<Condition>>, make: fn(Vec<Condition>) -> Test) -> Option<Condition> {
+    let mut parts: Vec<Condition> = parts.into_iter().collect::<Option<_>>()?;
+    Some(if parts.len() == 1 { parts.remove(0) } else { Condition::now(make(parts)) })
 }
 
 #[cfg(test)]
 #[path = "expression_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "expression_page_tests.rs"]
+mod page_tests;

@@ -34,6 +34,7 @@ pub mod source;
 mod syntax;
 mod token;
 mod trust;
+mod units;
 pub mod watched;
 pub mod words;
 

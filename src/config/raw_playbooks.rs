@@ -7,7 +7,7 @@ use std::sync::Arc;
 use jsonc_parser::ast::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 
-use super::condition::{self, joinable, within};
+use super::condition::{self, sound, within};
 use super::document::Document;
 use super::node::{Cx, Fields, FromNode, Spanned, entries, fallback, is_ignored, record};
 use super::playbook::{Action, CooldownScope, Playbook, SavedPlaybook, Severity, Strategy, Verify};
@@ -143,17 +143,17 @@ impl TryFrom<SavedPlaybook> for Playbook {
     }
 }
 
-/// Whether the metrics of the condition belong together, and the verification can name its target from the condition's labels.
+/// Whether the condition is sound, its metrics belong together, and the verification can name its target from the condition's labels.
 fn joins(raw: &Raw, cx: &mut Cx<'_>) -> bool {
     let mut found = Vec::new();
     let condition = &raw.condition;
     let mut note = |key: &'static str, span: &Range<usize>, result: Result<(), Draft>| {
         found.extend(result.err().map(|draft| (key, span.clone(), draft)));
     };
-    note("condition", &condition.span, joinable(&condition.value));
+    note("condition", &condition.span, sound(&condition.value));
     if let Some(verify) = &raw.verify {
         let proof = &verify.value.condition;
-        note("verify", &verify.span, joinable(proof));
+        note("verify", &verify.span, sound(proof));
         let (whole, part) = (condition.value.leading().metric, proof.leading().metric);
         if !within(part, whole) {
             let message = format!(

@@ -57,7 +57,8 @@ A condition has three spellings: a comparison, a combination, or an expression, 
 ```
 
 An expression has comparisons, `&&`, `||`, `!`, parentheses, `for` with a time, labels in braces (`=`, `!=`, and `=~` for a glob),
-and may name units (`%`, `ms`, `s`, `m`, `h`, `d`, `MB`, `GB`). All metrics of one condition must belong to the same target: their
+and may name units (`%`, `ms`, `s`, `m`, `h`, `d`, `MB`, `GB`): [expressions](expressions.md) has the grammar, examples, and the
+commonest mistakes. All metrics of one condition must belong to the same target: their
 labels are equal, or those of one contain those of the other. `verify` takes a condition too.
 ";
 

@@ -43,7 +43,7 @@ fn every_field_is_read() {
     let [all, tells] = config.playbooks.as_slice() else { panic!("{:?}", config.playbooks) };
     assert_eq!(
         all.condition.to_string(),
-        "memory_usage >= 95 && (process_memory_mb{process_name=~\"web*|db\", pid=\"1\"} > 2048 || !(process_status == running) for 0.5s) for 60s"
+        "memory_usage >= 95 && (process_memory_mb{process_name=~\"web*|db\", pid=\"1\"} > 2048 || !(process_status == running) for 0.5s) for 1m"
     );
     assert_eq!((all.strategy, all.max_attempts, all.cooldown, all.retries().0), (Strategy::Ladder, 1, Duration::ZERO, 0));
     assert_eq!(all.actions.len(), 10);
@@ -53,7 +53,7 @@ fn every_field_is_read() {
     );
     assert_eq!(all.actions[1].timeout, Duration::from_secs(120));
     assert_eq!(all.actions[5].description, "delete files named *.tmp older than 12 h in /tmp");
-    assert_eq!(tells.condition.to_string(), "disk_usage{mount=\"/\"} > 90 for 120s");
+    assert_eq!(tells.condition.to_string(), "disk_usage{mount=\"/\"} > 90 for 2m");
     assert_eq!(tells.retries(), (3, Duration::from_secs(10)));
 }
 
@@ -318,16 +318,34 @@ fn thousands_of_problems_are_all_reported() {
     assert!(problems.iter().all(|problem| problem.line == 1));
 }
 
+/// A condition that is `depth` deep: as far as the file allows in JSON, the rest in an expression.
+fn deep(depth: usize) -> Text {
+    let (json, nots) = (22, depth - 22 - 1);
+    let inner = format!("{}disk_usage{{mount=\"\\\"\"}} > 1{}", "!(".repeat(nots), " for 1s)".repeat(nots));
+    let nested = format!("{}{}{}", r#"{"for_seconds": 1, "not": "#.repeat(json), serde_json::json!(inner), "}".repeat(json));
+    Text::new("p", &format!(r#"{{"deep": {{"condition": {nested}, "actions": []}}}}"#))
+}
+
 #[test]
-fn the_deepest_file_fits_on_the_stack_of_a_thread() {
-    let nested = |depth: usize, inner: &str| format!("{}{inner}{}", r#"{"not": "#.repeat(depth), "}".repeat(depth));
-    let expression = format!("\"{}disk_usage > 1{}\"", "!(".repeat(15), ")".repeat(15));
-    let text = format!(r#"{{"deep": {{"condition": {}, "actions": []}}}}"#, nested(22, &expression));
-    let worker = crate::threads::spawn("deep", move || {
-        let config = parse(&Text::new("p", &text), &shipped_settings()).unwrap();
-        assert!(config.playbooks[0].condition.to_string().starts_with("!(!(!("));
+fn the_deepest_condition_fits_on_the_stack_of_a_thread_and_can_be_read_back() {
+    let worker = crate::threads::spawn("deep", || {
+        let config = parse(&deep(48), &shipped_settings()).unwrap();
+        let condition = &config.playbooks[0].condition;
+        let text = condition.to_string();
+        let read = expression::parse(&text).unwrap();
+        assert!(read == *condition && read.to_string() == text, "{text}");
+        assert_eq!((condition.depth(), condition.clone().evaluate(&|_| None)), (48, None));
+        assert!(words::condition(condition).starts_with("it is not so"));
     });
     assert_eq!(worker.ended().recv(), Ok(true));
+}
+
+#[test]
+fn a_condition_is_not_deeper_than_what_can_be_read_back() {
+    let problems = parse(&deep(49), &shipped_settings()).unwrap_err();
+    let errors = problems.iter().filter(|problem| problem.severity == Level::Error);
+    let errors: Vec<_> = errors.map(|problem| (problem.code, problem.path.as_str())).collect();
+    assert_eq!(errors, [("too_deep", "$.deep.condition")]);
 }
 
 proptest! {

@@ -12,7 +12,7 @@ pub(crate) enum Token {
     Word(String),
     /// A finite number.
     Number(f64),
-    /// Text in quotes, cut at each `|` that no backslash escapes.
+    /// Text in quotes without its escapes, cut at each `|` that no backslash escapes.
     Text(Vec<String>),
     /// An operator or a bracket.
     Symbol(&'static str),
@@ -44,7 +44,7 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, Fault> {
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
         let rest = &text[at..];
-        let (token, length) = if first == ' ' || first == '\t' || first == '\n' {
+        let (token, length) = if [' ', '\t', '\r', '\n'].contains(&first) {
             at += 1;
             continue;
         } else if first == '"' {
@@ -60,11 +60,15 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Range<usize>)>, Fault> {
         } else if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             (Token::Symbol(symbol), symbol.len())
         } else {
-            let (span, draft) = fault(at..at + first.len_utf8(), format!("{first:?} does not belong here"));
+            let (span, draft) = fault(at..at + first.len_utf8(), format!("{:?} does not belong here", first.to_string()));
             let next = match first {
                 '&' => Some("did you mean \"&&\"?"),
                 '|' => Some("did you mean \"||\"?"),
-                '\'' => Some("text stands in double quotes"),
+                '\'' | '“' | '”' | '„' | '/' => Some("text stands in double quotes, which JSON wants as \\\""),
+                '≥' => Some("did you mean \">=\"?"),
+                '≤' => Some("did you mean \"<=\"?"),
+                '≠' => Some("did you mean \"!=\"?"),
+                '[' => Some("labels stand in braces, such as {mount=\"/data\"}"),
                 _ => None,
             };
             return Err((span, draft.suggest_if(next)));
@@ -95,21 +99,41 @@ fn quoted(rest: &str, at: usize) -> Result<(Token, usize), Fault> {
         (Some(letter), Some(part)) => part.push(letter),
         _ => parts.push(String::new()),
     };
-    let mut letters = rest.char_indices().skip(1);
-    while let Some((offset, letter)) = letters.next() {
+    let mut offset = 1;
+    while let Some(letter) = rest[offset..].chars().next() {
+        let after = &rest[offset + letter.len_utf8()..];
         match letter {
             '"' => return Ok((Token::Text(parts), offset + 1)),
             '|' => push(None),
-            '\\' => match letters.next() {
-                Some((_, escaped @ ('"' | '\\' | '|'))) => push(Some(escaped)),
-                Some((end, other)) => {
-                    let span = at + offset..at + end + other.len_utf8();
-                    return Err(fault(span, "in text a backslash stands before \" \\ or | only"));
-                }
-                None => break,
-            },
+            '\\' => {
+                let Some(next) = after.chars().next() else { break };
+                let Some((letter, length)) = escaped(after) else {
+                    let span = at + offset..at + offset + 1 + next.len_utf8();
+                    return Err(fault(span, "in text a backslash stands before \" \\ | n r t or u{…} only"));
+                };
+                push(Some(letter));
+                offset += length;
+            }
             _ => push(Some(letter)),
         }
+        offset += letter.len_utf8();
     }
     Err(fault(at..at + rest.len(), "the text has no closing quote"))
+}
+
+/// The letter that is meant by what stands after a backslash, and how many bytes that is.
+fn escaped(after: &str) -> Option<(char, usize)> {
+    match after.chars().next()? {
+        letter @ ('"' | '\\' | '|') => Some((letter, 1)),
+        'n' => Some(('\n', 1)),
+        'r' => Some(('\r', 1)),
+        't' => Some(('\t', 1)),
+        'u' => {
+            let digits = after.strip_prefix("u{")?;
+            let length = digits.find(|letter: char| !letter.is_ascii_hexdigit()).filter(|length| *length <= 6)?;
+            let letter = char::from_u32(u32::from_str_radix(&digits[..length], 16).ok()?)?;
+            digits[length..].starts_with('}').then_some((letter, length + 3))
+        }
+        _ => None,
+    }
 }

@@ -4,14 +4,8 @@ use std::time::Duration;
 
 use super::playbook::{Playbook, Strategy};
 use crate::clock::in_words;
-use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operator, Pattern, Selector, Test};
+use crate::detect::condition::{Comparison, Condition, LabelTest, Operator, Pattern, Selector, Test};
 use crate::metric::Values;
-
-/// `disk_usage > 90 for 60s (disk usage is over 90 %, for 1 min)`
-#[must_use]
-pub fn fires_when(playbook: &Playbook) -> String {
-    format!("{} ({})", playbook.condition, condition(&playbook.condition))
-}
 
 /// How the heal is proven: what must hold, and how often it is looked at.
 #[must_use]
@@ -41,17 +35,21 @@ pub fn condition(condition: &Condition) -> String {
         Test::Compare(one) => comparison(one),
         Test::All(parts) => joined(parts, " and "),
         Test::Any(parts) => joined(parts, " or "),
-        Test::Not(part) => format!("it is not so that {}", self::condition(part)),
+        Test::Not(part) => format!("it is not so that {}", within(part)),
     };
     if condition.hold_for.is_zero() { words } else { format!("{words}, for {}", in_words(condition.hold_for)) }
 }
 
 fn joined(parts: &[Condition], word: &str) -> String {
-    let words = |part: &Condition| match part.test {
+    parts.iter().map(within).collect::<Vec<_>>().join(word)
+}
+
+/// A part of another condition: parentheses show how far "not", "and" and "for" reach.
+fn within(part: &Condition) -> String {
+    match part.test {
         Test::Compare(_) if part.hold_for.is_zero() => condition(part),
         _ => format!("({})", condition(part)),
-    };
-    parts.iter().map(words).collect::<Vec<_>>().join(word)
+    }
 }
 
 fn comparison(one: &Comparison) -> String {
@@ -68,12 +66,8 @@ fn comparison(one: &Comparison) -> String {
         (Values::Number(unit), _) if !unit.is_empty() => &format!(" {unit}"),
         _ => "",
     };
-    let operand = match &one.operand {
-        Operand::Number(number) => number.to_string(),
-        Operand::Text(word) => word.clone(),
-    };
     let of = if one.selector.0.is_empty() { String::new() } else { format!(" ({})", selector(&one.selector)) };
-    format!("{}{of} is {words}{operand}{unit}", noun(one.metric.name))
+    format!("{}{of} is {words}{}{unit}", noun(one.metric.name), one.operand)
 }
 
 /// `host localhost or ::1, mount not /data`
@@ -117,6 +111,10 @@ mod tests {
             "!(swap_usage > 1) || (swap_usage < 2 for 1s)",
             "(it is not so that swap usage is over 1 %) or (swap usage is under 2 %, for 1 s)",
         );
+        check("!(swap_usage > 1) for 1m", "it is not so that swap usage is over 1 %, for 1 min");
+        check("!(swap_usage > 1 for 1m)", "it is not so that (swap usage is over 1 %, for 1 min)");
+        check("!(swap_usage > 1 || cpu_usage > 1)", "it is not so that (swap usage is over 1 % or cpu usage is over 1 %)");
+        check("disk_free_mb < 1e300", "disk free is under 1e300 MiB");
         check("disk_usage{mount=\"/\"} != 1", "disk usage (mount /) is not 1 %");
         check(
             "swap_usage > 1 || api_latency_ms{host!~\"a|b\"} < 1",

@@ -1,9 +1,8 @@
-//! Conditions: what they are, when they are true, and how they read. Pure: no clock, no input or output.
+//! Conditions: what they are and when they are true. Pure: no clock, no input or output. How they read is in `canonical`.
 //!
 //! A condition is `true`, `false` or *unknown* (`None`): a sample is missing or stale. Combinations follow Kleene:
 //! `false && unknown` is false, `true || unknown` is true, `!unknown` is unknown.
 
-use std::fmt;
 use std::time::Duration;
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -90,15 +89,6 @@ pub enum Operand {
     Text(String),
 }
 
-impl fmt::Display for Operand {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Number(number) => write!(out, "{number}"),
-            Self::Text(text) => out.write_str(text),
-        }
-    }
-}
-
 /// Label tests that must all hold; none selects every target. `where` in JSON, `{…}` in an expression, `when` of an action.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selector(pub Vec<LabelTest>);
@@ -121,6 +111,10 @@ pub struct Pattern {
     glob: Option<GlobMatcher>,
 }
 
+/// A path has at most 4096 bytes (`PATH_MAX`); a list of them may have more.
+const MAX_GLOB_BYTES: usize = 64 * 1024;
+const MAX_BRACES: usize = 16;
+
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text && self.is_glob() == other.is_glob()
@@ -131,14 +125,9 @@ impl Pattern {
     /// Reads `text` as a glob if it has one of `* ? [ {`, else as exact text.
     ///
     /// # Errors
-    /// When it is not a glob that can be understood; the message says why.
+    /// When it is not a glob that can be understood, or too large a one; the message says why.
     pub fn new(text: &str) -> Result<Self, String> {
-        let glob = if text.contains(['*', '?', '[', '{']) {
-            let built = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| error.kind().to_string())?;
-            Some(built.compile_matcher())
-        } else {
-            None
-        };
+        let glob = if text.contains(['*', '?', '[', '{']) { Some(compiled(text)?) } else { None };
         Ok(Self { text: text.to_owned(), glob })
     }
 
@@ -163,6 +152,33 @@ impl Pattern {
     fn matches(&self, value: &str) -> bool {
         self.glob.as_ref().map_or(self.text == value, |glob| glob.is_match(value))
     }
+}
+
+/// `compile_matcher` panics where the regular expression behind a glob would be too large or too deep, and braces in braces are
+/// read by recursion.
+fn compiled(text: &str) -> Result<GlobMatcher, String> {
+    if text.len() > MAX_GLOB_BYTES {
+        return Err(format!("it has more than {MAX_GLOB_BYTES} bytes"));
+    }
+    if braces(text) > MAX_BRACES {
+        return Err(format!("braces are nested more than {MAX_BRACES} deep"));
+    }
+    let built = GlobBuilder::new(text).literal_separator(true).build().map_err(|error| error.kind().to_string())?;
+    Ok(built.compile_matcher())
+}
+
+/// How deep braces are nested, at most: escaped ones and those in a class are counted too.
+fn braces(text: &str) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'{' => depth += 1,
+            b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    most
 }
 
 impl Selector {
@@ -218,6 +234,17 @@ impl Condition {
         let mut found = Vec::new();
         self.collect(&mut found);
         found
+    }
+
+    /// How many conditions lie within each other, this one included.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        let below = match &self.test {
+            Test::Compare(_) => 0,
+            Test::All(parts) | Test::Any(parts) => parts.iter().map(Self::depth).max().unwrap_or(0),
+            Test::Not(part) => part.depth(),
+        };
+        below + 1
     }
 
     fn collect<'a>(&'a self, found: &mut Vec<&'a Comparison>) {
@@ -293,61 +320,4 @@ pub fn kleene_all(states: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 #[must_use]
 pub fn joins(identity: &Labels, sample: &Labels) -> bool {
     identity.covers(sample) || sample.covers(identity)
-}
-
-impl fmt::Display for Comparison {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { metric, operator, operand, selector } = self;
-        write!(out, "{}{selector} {} {operand}", metric.name, operator.symbol())
-    }
-}
-
-impl fmt::Display for Selector {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let tests: Vec<String> = self
-            .0
-            .iter()
-            .map(|test| {
-                // What the expression language escapes in text; `|` separates the patterns.
-                let escaped = |pattern: &Pattern| pattern.text.replace('\\', "\\\\").replace('"', "\\\"").replace('|', "\\|");
-                let texts: Vec<String> = test.patterns.iter().map(escaped).collect();
-                let glob = test.patterns.iter().any(Pattern::is_glob) || test.patterns.len() > 1;
-                let operator = match (test.negated, glob) {
-                    (true, false) => "!=",
-                    (true, true) => "!~",
-                    (false, false) => "=",
-                    (false, true) => "=~",
-                };
-                format!("{}{operator}\"{}\"", test.label, texts.join("|"))
-            })
-            .collect();
-        write!(out, "{{{}}}", tests.join(", "))
-    }
-}
-
-impl fmt::Display for Condition {
-    /// As an expression: `memory_usage > 95 && process_memory_mb > 2048 for 60 s`.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let joined = |parts: &[Self], word: &str| {
-            let texts: Vec<String> = parts
-                .iter()
-                .map(|part| match part.test {
-                    Test::All(_) | Test::Any(_) => format!("({part})"),
-                    _ if !part.hold_for.is_zero() => format!("({part})"),
-                    _ => part.to_string(),
-                })
-                .collect();
-            texts.join(word)
-        };
-        match &self.test {
-            Test::Compare(comparison) => write!(out, "{comparison}")?,
-            Test::All(parts) => out.write_str(&joined(parts, " && "))?,
-            Test::Any(parts) => out.write_str(&joined(parts, " || "))?,
-            Test::Not(part) => write!(out, "!({part})")?,
-        }
-        if self.hold_for.is_zero() { Ok(()) } else { write!(out, " for {}s", self.hold_for.as_secs_f64()) }
-    }
 }

@@ -1,6 +1,7 @@
 //! From samples to edges: [`condition`] says what is true, [`detector`] when that matters, and the thread here carries
 //! samples in and edges out.
 
+mod canonical;
 pub mod condition;
 pub mod detector;
 mod progress;

@@ -18,6 +18,7 @@ const CORE: &[&str] = &[
     "src/config/playbook.rs",
     "src/config/problem.rs",
     "src/config/settings.rs",
+    "src/detect/canonical.rs",
     "src/detect/condition.rs",
     "src/detect/detector.rs",
     "src/detect/progress.rs",

@@ -25,7 +25,7 @@ codes! {
         "The file is strict JSON: keys and text in \"double quotes\", a comma between two entries and none after the last, no comments, true and false in small letters. Only the first such place is reported, because what follows it cannot be read for sure. For a comment write \"$comment\": \"…\", or any key that begins with _.",
         Playbooks: r#"{"disk": {"condition": "disk_usage > 90%", "actions": [],}}"# => r#"{"disk": {"condition": "disk_usage > 90%", "actions": []}}"#;
     Error too_deep: "lists and objects are nested too deep",
-        "More than 24 levels of { and [ are never meant. Usually a closing bracket is missing many times, or a program wrote the file.",
+        "More than 24 levels of { and [ are never meant, nor are more than 48 conditions within each other. Usually a closing bracket is missing many times, or a program wrote the file.",
         Condition: r#"{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": [{"all": []}]}]}]}]}]}]}]}]}]}]}]}"#
             => r#"{"all": ["disk_usage > 90%", "disk_free_mb < 2048"]}"#;
     Error wrong_type: "a value is of another type than the key wants",
