@@ -7,6 +7,7 @@ use super::document::{Document, push_key, top};
 use super::playbook::{Action, ActionKind, Playbook};
 use super::problem::{Draft, Problem};
 use super::settings::Settings;
+use super::source::SETTINGS;
 use crate::heal::guard::{Policy, Refusal, RefusalKind, Request, Reviewed};
 
 /// The guard's answers, by the action's path.
@@ -109,14 +110,19 @@ pub(crate) fn guard(
                     Some(part) if matches!(request, Request::Command(_)) => document.span_inside(&path, part),
                     _ => document.span_of(&path),
                 };
-                problems.push(refused(&refusal, action).at(&document.text.file, &path, span));
+                let rule = match &request {
+                    Request::Command(command) if refusal.kind == RefusalKind::NoRule => policy.missing_rule(command),
+                    _ => None,
+                };
+                problems.push(refused(&refusal, action, rule).at(&document.text.file, &path, span));
             }
         }
     }
     reviews
 }
 
-fn refused(refusal: &Refusal, action: &Action) -> Draft {
+/// `rule`: what could be added to the settings.
+fn refused(refusal: &Refusal, action: &Action, rule: Option<String>) -> Draft {
     let draft = match refusal.kind {
         // What is not installed today may be tomorrow: the file is loaded, and the action fails if it is still missing then.
         RefusalKind::MissingProgram => Draft::warning("program_missing", &*refusal.reason),
@@ -130,7 +136,9 @@ fn refused(refusal: &Refusal, action: &Action) -> Draft {
     let commands: Vec<String> = refusal.suggestion.iter().map(|command| format!("`{command}`")).collect();
     match (commands.as_slice(), &refusal.nearest_rule) {
         ([], Some(rule)) => draft.suggest(format!("the nearest rule is: {rule}")),
-        ([], None) => draft,
+        ([], None) => {
+            draft.suggest_if(rule.map(|rule| format!("if it may run, add {} to allowed_commands in {SETTINGS}", serde_json::json!(rule))))
+        }
         ([one], _) => draft.suggest(format!("write {one}")),
         (several, _) => draft.suggest(format!("write {} actions: {}", in_letters(several.len()), several.join(" and "))),
     }

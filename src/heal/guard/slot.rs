@@ -85,7 +85,7 @@ impl Slot {
             ("url", Some(_)) => alternatives()?.into_iter().map(parse_url).collect::<Result<_, _>>().map(Self::Url),
             ("one", Some(_)) => Ok(Self::One(alternatives()?.into_iter().map(str::to_owned).collect())),
             ("re", Some(expression)) => parse_expression(expression),
-            ("path" | "file" | "url" | "one" | "re", None) => Err(format!("{{{name}}} needs a list after a colon: {{{name}:…}}")),
+            ("path" | "file" | "url" | "one" | "re", None) => Err(needs_list(name)),
             _ => Err(unknown_slot(name, argument.is_some())),
         }
     }
@@ -182,6 +182,16 @@ impl fmt::Display for Slot {
             }
         }
     }
+}
+
+fn needs_list(name: &str) -> String {
+    let example = match name {
+        "path" | "file" => "/tmp|/var/log",
+        "url" => "http://localhost:8080/reset",
+        "one" => "restart|reload",
+        _ => "[a-z]+",
+    };
+    format!("{{{name}}} needs a list after a colon, such as {{{name}:{example}}}")
 }
 
 fn unknown_slot(name: &str, has_argument: bool) -> String {
