@@ -19,7 +19,7 @@ pub(crate) fn labels(document: &Document<'_>, playbook: &Playbook, problems: &mu
     let mut labels: Vec<&str> = comparisons.iter().flat_map(|one| one.metric.identity.iter().chain(one.metric.facts)).copied().collect();
     labels.sort_unstable();
     labels.dedup();
-    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::FACTS.iter().copied()).collect();
+    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::facts()).collect();
     for action in &playbook.actions {
         for test in action.when.0.iter().filter(|test| !labels.contains(&test.label.as_str())) {
             let mut path = format!("{}.when", action.path);
@@ -38,7 +38,7 @@ pub(crate) fn labels(document: &Document<'_>, playbook: &Playbook, problems: &mu
 }
 
 /// Every text of an action that may hold placeholders, with its path.
-fn texts(action: &Action) -> Vec<(String, &str)> {
+pub(super) fn texts(action: &Action) -> Vec<(String, &str)> {
     let mut found = vec![("description", Some(&action.description)), ("frees", action.frees.as_ref())];
     let mut headers = Vec::new();
     match &action.kind {
