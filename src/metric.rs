@@ -88,6 +88,27 @@ impl Metric {
 /// Labels that are facts about a target and no part of its identity.
 pub const FACTS: &[&str] = &["pid", "device", "fstype", "url"];
 
+/// What each label says of a target.
+pub const LABELS: &[(&str, &str)] = &[
+    ("mount", "where the file system is mounted, such as /data"),
+    ("device", "the device that is mounted there"),
+    ("fstype", "the type of the file system, such as ext4"),
+    ("process_name", "the `name` of the watch entry"),
+    ("pid", "the id of the oldest process that matches"),
+    ("endpoint", "the `name` of the watch entry"),
+    ("host", "the name or address of the server"),
+    ("url", "the address that is asked"),
+    ("certificate", "the `name` of the watch entry"),
+    ("port", "the port of the server"),
+    ("path", "the file"),
+];
+
+/// What the label says of a target (see [`LABELS`]).
+#[must_use]
+pub fn about_label(name: &str) -> Option<&'static str> {
+    LABELS.iter().find(|(label, _)| *label == name).map(|(_, about)| *about)
+}
+
 /// Whether a label is a fact (see [`FACTS`]).
 #[must_use]
 pub fn is_fact(label: &str) -> bool {
@@ -197,7 +218,11 @@ mod tests {
             assert!(METRICS[..index].iter().all(|other| other.name != metric.name), "{} stands twice", metric.name);
             assert!(metric.facts.iter().all(|fact| is_fact(fact)), "{}", metric.name);
             assert!(metric.identity.iter().all(|label| !is_fact(label)), "{}", metric.name);
+            assert!(metric.identity.iter().chain(metric.facts).all(|label| about_label(label).is_some()), "{}", metric.name);
         }
+        assert!(
+            LABELS.iter().all(|(label, _)| METRICS.iter().any(|metric| metric.identity.iter().chain(metric.facts).any(|own| own == label)))
+        );
         assert_eq!(find("process_memory").map(|metric| metric.name), Some("process_memory_mb"));
     }
 }

@@ -6,8 +6,21 @@ use std::ops::Range;
 /// What placeholders stand for: labels of the incident and facts such as `incident_id`.
 pub type Values = BTreeMap<String, String>;
 
-/// Facts of an incident that are no labels of its target.
-pub const FACTS: &[&str] = &["incident_id", "playbook", "metric", "value", "threshold", "severity", "hostname"];
+/// Facts of an incident that are no labels of its target, and what each stands for.
+pub const FACTS: &[(&str, &str)] = &[
+    ("incident_id", "the id of the incident"),
+    ("playbook", "the id of the playbook"),
+    ("metric", "the name of the metric that fired"),
+    ("value", "its value when it fired"),
+    ("threshold", "what that was compared with"),
+    ("severity", "the severity of the playbook"),
+    ("hostname", "the name of the host"),
+];
+
+/// The names of [`FACTS`].
+pub fn facts() -> impl Iterator<Item = &'static str> {
+    FACTS.iter().map(|(name, _)| *name)
+}
 
 /// A piece of a template.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::fields::{list, print, scope, text};
 use super::{Answer, Failure, exit};
 use crate::clock::Moment;
+use crate::config::problem::what_is_allowed;
 use crate::record::escape::terminal;
 use crate::serve::client::{Client, RUNTIME};
 use crate::serve::protocol::{Refusal, Request};
@@ -99,11 +100,14 @@ pub fn reload(desk: &Desk, out: &mut dyn Write) -> Answer {
     Ok(if fine { exit::DONE } else { exit::FAILED })
 }
 
-/// One line for each problem: `FILE:LINE:COLUMN: error: PATH: message (suggestion)`.
+/// One line for each problem, as in the log: `FILE:LINE:COLUMN: error: PATH: message (suggestion, or what is allowed)`.
 pub(super) fn problems(of: &Value, out: &mut dyn Write) -> std::io::Result<()> {
     for problem in list(of) {
         let field = |name: &str| terminal(&text(&problem[name]));
-        let next = Some(field("suggestion")).filter(|next| !next.is_empty()).map(|next| format!(" ({next})")).unwrap_or_default();
+        let allowed: Vec<String> = list(&problem["allowed"]).iter().map(text).collect();
+        let next = Some(text(&problem["suggestion"])).filter(|next| !next.is_empty());
+        let next = next.or_else(|| what_is_allowed(&text(&problem["code"]), &text(&problem["message"]), &allowed));
+        let next = next.map(|next| format!(" ({})", terminal(&next))).unwrap_or_default();
         let (file, line, column) = (field("file"), field("line"), field("column"));
         writeln!(out, "{file}:{line}:{column}: {}: {}: {}{next}", field("severity"), field("path"), field("message"))?;
     }

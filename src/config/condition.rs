@@ -43,7 +43,7 @@ impl FromNode for Condition {
 pub(crate) fn read(fields: &mut Fields<'_, '_, '_>) -> Option<Condition> {
     let metric = fields.get::<Option<Known>>("metric");
     let operator = fields.get::<Option<Operator>>("operator");
-    let threshold = fields.get::<Option<f64>>("threshold");
+    let threshold = fields.get::<Option<Threshold>>("threshold");
     let value = fields.get::<Option<Operand>>("value");
     let selector = fields.get::<Option<Selector>>("where");
     let all = fields.get::<Option<Parts>>("all");
@@ -66,7 +66,7 @@ pub(crate) fn read(fields: &mut Fields<'_, '_, '_>) -> Option<Condition> {
         Some(_) => Test::Not(Box::new(not??)),
         None => {
             ["metric", "operator"].into_iter().for_each(|key| fields.require(key));
-            let operand = operand(fields, threshold, value);
+            let operand = operand(fields, metric.as_ref().and_then(Option::as_ref), threshold, value);
             Test::Compare(compare(fields, metric??.0, operator??, operand?, selector?.unwrap_or_default())?)
         }
     };
@@ -75,9 +75,20 @@ pub(crate) fn read(fields: &mut Fields<'_, '_, '_>) -> Option<Condition> {
 }
 
 /// Exactly one of `threshold` and `value`.
-fn operand(fields: &mut Fields<'_, '_, '_>, threshold: Option<Option<f64>>, value: Option<Option<Operand>>) -> Option<Operand> {
+fn operand(
+    fields: &mut Fields<'_, '_, '_>,
+    metric: Option<&Known>,
+    threshold: Option<Option<Threshold>>,
+    value: Option<Option<Operand>>,
+) -> Option<Operand> {
     match (fields.has("threshold"), fields.has("value")) {
-        (true, false) => threshold?.map(Operand::Number),
+        (true, false) => match threshold?? {
+            Threshold(Operand::Text(text)) => {
+                fields.report("threshold", no_number(metric.map(|known| known.0), &text));
+                None
+            }
+            Threshold(number) => Some(number),
+        },
         (false, true) => value?,
         (true, true) => {
             fields.report("value", Draft::error("bad_condition", "\"threshold\" and \"value\" cannot stand together: give one of them"));
@@ -88,6 +99,31 @@ fn operand(fields: &mut Fields<'_, '_, '_>, threshold: Option<Option<f64>>, valu
             None
         }
     }
+}
+
+/// The text of a `threshold`, which is a number of the metric's unit.
+fn no_number(metric: Option<&Metric>, text: &str) -> Draft {
+    let draft = Draft::error("wrong_type", "expected a number, found text").found(text);
+    let is_word = metric.is_some_and(Metric::is_text);
+    draft.suggest_if(if is_word { Some("write \"value\" instead of \"threshold\"".to_owned()) } else { meant(metric, text) })
+}
+
+/// The number that a text with a unit means in the unit of the metric, if it means one.
+fn meant(metric: Option<&Metric>, text: &str) -> Option<String> {
+    // Nothing but a number and its unit: an expression could hold another text, and that another expression.
+    let plain = text.starts_with(|first: char| first.is_ascii_digit())
+        && text.chars().all(|one| one.is_ascii_alphanumeric() || " .%".contains(one));
+    if !plain {
+        return None;
+    }
+    let number = match metric {
+        Some(metric) => match expression::parse(&format!("{} > {text}", metric.name)).ok()?.test {
+            Test::Compare(Comparison { operand: Operand::Number(number), .. }) => number,
+            _ => return None,
+        },
+        None => text.trim_end_matches('%').trim().parse().ok().filter(|number: &f64| number.is_finite())?,
+    };
+    Some(format!("write {number}, without quotes"))
 }
 
 fn compare(
@@ -134,6 +170,7 @@ pub(crate) fn simplified(condition: Condition) -> Condition {
 // A condition as a whole has its schema in `schema_condition`; these are its parts.
 schema! {
     Known = {"type": "string"};
+    Threshold = {"type": "number"};
     Operator = {"enum": Operator::ALL.map(Operator::symbol)};
     Operand = {"type": ["number", "string"]};
     Pattern = {"type": "string"};
@@ -167,6 +204,18 @@ impl FromNode for Known {
     }
 }
 
+/// What stands at `threshold`: a number, or a text about which the metric's unit has something to say.
+struct Threshold(Operand);
+
+impl FromNode for Threshold {
+    fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
+        match node {
+            Value::StringLit(literal) => Some(Self(Operand::Text(literal.value.to_string()))),
+            _ => f64::from_node(node, cx).map(|number| Self(Operand::Number(number))),
+        }
+    }
+}
+
 impl FromNode for Operator {
     fn from_node(node: &Value<'_>, cx: &mut Cx<'_>) -> Option<Self> {
         let symbol = String::from_node(node, cx)?;
@@ -176,8 +225,21 @@ impl FromNode for Operator {
         }
         let allowed = Self::ALL.map(Self::symbol);
         let draft = Draft::error("unknown_operator", format!("{symbol:?} is no operator")).found(&symbol).allowed(allowed);
-        cx.report(span(node), draft.suggest_if((symbol == "=").then_some("did you mean \"==\"?")))
+        cx.report(span(node), draft.suggest_if(meant_operator(&symbol).map(|meant| format!("did you mean {meant:?}?"))))
     }
+}
+
+/// The operator that other languages, or people, write so.
+fn meant_operator(symbol: &str) -> Option<&'static str> {
+    Some(match symbol.trim().to_lowercase().as_str() {
+        "=>" | "≥" | "ge" | "gte" => ">=",
+        "=<" | "≤" | "le" | "lte" => "<=",
+        "=" | "===" | "is" | "eq" | "equals" => "==",
+        "<>" | "=!" | "≠" | "!==" | "ne" | "not" => "!=",
+        ">" | ">>" | "gt" | "over" | "above" => ">",
+        "<" | "<<" | "lt" | "under" | "below" => "<",
+        _ => return None,
+    })
 }
 
 impl FromNode for Operand {
@@ -258,7 +320,8 @@ pub(crate) fn fits(metric: &Metric, operator: Operator, operand: &Operand) -> Re
     match (metric.values, operand) {
         (Values::Number(_), Operand::Number(_)) => Ok(()),
         (Values::Number(_), Operand::Text(text)) => {
-            Err((Part::Operand, error(format!("{} is a number and cannot be compared with {text:?}", metric.name)).found(text)))
+            let draft = error(format!("{} is a number and cannot be compared with {text:?}", metric.name)).found(text);
+            Err((Part::Operand, draft.suggest_if(meant(Some(metric), text))))
         }
         (Values::Words(words), Operand::Number(number)) => {
             let draft = error(format!("{} is a word: give \"value\" with one of {}", metric.name, words.join(", ")));

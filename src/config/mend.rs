@@ -12,9 +12,7 @@ pub(crate) fn mend(wanted: &str, node: &Value<'_>, path: &str) -> Option<String>
         ("true or false", Value::NumberLit(number)) => switch(number.value).map(|word| format!("write {word}")),
         ("text", Value::NumberLit(number)) => Some(format!("write \"{}\"", number.value)),
         ("text", Value::Array(words)) => one_line(words).map(|line| format!("write {line}")),
-        ("an object", Value::StringLit(text)) if path.contains(".actions[") => {
-            Some(format!("write {{\"type\": \"shell\", \"command\": {}}}", serde_json::json!(text.value)))
-        }
+        ("an object", Value::StringLit(text)) => object(path, &text.value).map(|object| format!("write {object}")),
         (_, Value::Array(_)) if wanted.starts_with("a condition") => {
             Some("write {\"all\": […]} if all must hold, {\"any\": […]} if one is enough".to_owned())
         }
@@ -26,6 +24,19 @@ pub(crate) fn mend(wanted: &str, node: &Value<'_>, path: &str) -> Option<String>
         ("a list", Value::Object(object)) if !object.properties.is_empty() => Some("write [ ] around it".to_owned()),
         _ => None,
     }
+}
+
+/// The object whose most important key is the text.
+fn object(path: &str, text: &str) -> Option<String> {
+    let text = serde_json::json!(text);
+    let list = path.rsplit_once('[').map_or("", |(list, _)| list).rsplit('.').next()?;
+    Some(match list {
+        "actions" => format!("{{\"type\": \"shell\", \"command\": {text}}}"),
+        "disks" => format!("{{\"mount\": {text}}}"),
+        "processes" => format!("{{\"name\": {text}}}"),
+        "logs" => format!("{{\"path\": {text}}}"),
+        _ => return None,
+    })
 }
 
 /// A number in quotes, with or without a unit that the key names already.

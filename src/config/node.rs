@@ -211,13 +211,22 @@ pub(crate) fn is_ignored(key: &str) -> bool {
 }
 
 fn duplicates(object: &Object<'_>, cx: &mut Cx<'_>, ignored: &impl Fn(&str) -> bool) {
-    let mut seen = std::collections::HashSet::new();
-    for prop in &object.properties {
-        let name = prop.name.as_str();
-        if !ignored(name) && !seen.insert(name) {
-            let range = prop.name.range();
-            let draft = Draft::error("duplicate_key", format!("the key {name:?} stands twice")).found(name);
-            cx.under(name, |cx| cx.report::<()>(range.start..range.end, draft));
+    let mut seen = std::collections::HashMap::new();
+    let (mut line, mut at) = (0, object.range.start);
+    for prop in object.properties.iter().filter(|prop| !ignored(prop.name.as_str())) {
+        let (name, range) = (prop.name.as_str(), prop.name.range());
+        // Counted from the object: a file may have many of them, and this looks at each line once.
+        line += cx.text.text.get(at..range.start).unwrap_or_default().matches('\n').count();
+        at = range.start;
+        let first = *seen.entry(name).or_insert((line, at));
+        if first.1 != at {
+            let place = match line - first.0 {
+                0 => "in this line".to_owned(),
+                1 => "one line above".to_owned(),
+                lines => format!("{lines} lines above"),
+            };
+            let draft = Draft::error("duplicate_key", format!("the key {name:?} stands twice, first {place}")).found(name);
+            cx.under(name, |cx| cx.report::<()>(range.start..range.end, draft.suggest("rename or remove one of them")));
         }
     }
 }

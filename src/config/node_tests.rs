@@ -48,8 +48,8 @@ fn a_near_miss_is_not_missing_as_well() {
         found,
         [
             "f:1:2: error: $.nmae: unknown key \"nmae\" (did you mean \"name\"?)",
-            "f:1:15: error: $[\"odd key\"]: unknown key \"odd key\"",
-            "f:1:40: error: $.size: the key \"size\" stands twice"
+            "f:1:15: error: $[\"odd key\"]: unknown key \"odd key\" (allowed: name, size, parts)",
+            "f:1:40: error: $.size: the key \"size\" stands twice, first in this line (rename or remove one of them)"
         ]
     );
 }

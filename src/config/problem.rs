@@ -62,8 +62,23 @@ impl fmt::Display for Problem {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { file, line, column, path, message, .. } = self;
         write!(out, "{file}:{line}:{column}: {}: {path}: {message}", self.severity.name())?;
-        self.suggestion.as_ref().map_or(Ok(()), |next| write!(out, " ({next})"))
+        self.next_step().map_or(Ok(()), |next| write!(out, " ({next})"))
     }
+}
+
+impl Problem {
+    /// What to do; where nothing is near enough to be meant, what is allowed.
+    #[must_use]
+    pub fn next_step(&self) -> Option<String> {
+        self.suggestion.clone().or_else(|| what_is_allowed(self.code, &self.message, &self.allowed))
+    }
+}
+
+/// `allowed: critical, error, warning, info`, unless the message says that already.
+pub(crate) fn what_is_allowed<T: AsRef<str>>(code: &str, message: &str, allowed: &[T]) -> Option<String> {
+    let allowed: Vec<&str> = allowed.iter().map(AsRef::as_ref).collect();
+    let said = allowed.is_empty() || code == "missing_key" || allowed.iter().all(|word| message.contains(word));
+    (!said).then(|| format!("allowed: {}", allowed.join(", ")))
 }
 
 /// A problem before its place is known. Boxed, because it travels as an error.
@@ -140,8 +155,9 @@ impl Draft {
     }
 }
 
-/// The word that was probably meant: at most a third of the letters differ (swapped neighbours count once), or the unit was
-/// left off (`cooldown` for `cooldown_seconds`).
+/// The word that was probably meant: at most a third of the letters differ (swapped neighbours count once), its parts stand in
+/// another order (`restart_service`), or only its first or last part was written (`cooldown` for `cooldown_seconds`, `restart` for
+/// `service_restart`).
 pub(crate) fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
     let lower = found.to_lowercase();
     let limit = (lower.chars().count() / 3).max(1);
@@ -149,7 +165,16 @@ pub(crate) fn nearest<'w>(found: &str, words: &[&'w str]) -> Option<&'w str> {
     close
         .filter(|(distance, _)| *distance <= limit)
         .map(|(_, word)| word)
+        .or_else(|| words.iter().copied().find(|word| parts(word) == parts(&lower)))
         .or_else(|| words.iter().copied().find(|word| word.strip_prefix(lower.as_str()).is_some_and(|rest| rest.starts_with('_'))))
+        .or_else(|| words.iter().copied().find(|word| word.strip_suffix(lower.as_str()).is_some_and(|rest| rest.ends_with('_'))))
+}
+
+/// What stands between the underscores and hyphens of a name, sorted.
+fn parts(word: &str) -> Vec<&str> {
+    let mut parts: Vec<&str> = word.split(['_', '-']).collect();
+    parts.sort_unstable();
+    parts
 }
 
 /// Sorts problems by their place in `text` and fills in line and column, in one walk over it.
@@ -175,7 +200,7 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_found_only_when_it_is_near() {
-        let keys = ["threshold", "timeout_seconds", "cooldown_seconds", "value"];
+        let keys = ["threshold", "timeout_seconds", "cooldown_seconds", "value", "service_restart"];
         for (found, expected) in [
             ("treshold", Some("threshold")),
             ("Threshold", Some("threshold")),
@@ -183,6 +208,10 @@ mod tests {
             ("cooldown", Some("cooldown_seconds")),
             ("cool", None),
             ("limit", None),
+            ("restart_service", Some("service_restart")),
+            ("Service-Restart", Some("service_restart")),
+            ("restart", Some("service_restart")),
+            ("service", Some("service_restart")),
             ("", None),
         ] {
             assert_eq!(nearest(found, &keys), expected, "{found}");

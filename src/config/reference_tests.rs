@@ -8,8 +8,13 @@ use std::{env, fs};
 
 use serde_json::Value;
 
-use super::{Level, Parsed, Text, schema};
-use crate::metric::{METRICS, Values};
+use super::codes::Place;
+use super::{Level, Text, parse, schema};
+
+#[path = "reference_examples.rs"]
+mod examples;
+#[path = "reference_tables.rs"]
+mod tables;
 
 const FILE: &str = "docs/configuration.md";
 
@@ -19,51 +24,33 @@ Every key of both files. This page is written from the code that reads them: `au
 settings` print the same as JSON Schemas, which are shipped beside the files, so that editors complete and check as you type.
 Both files are strict JSON. In every object the keys `$schema`, `$comment`, and those that begin with `_` or `x-`, are ignored.
 Keys may be left out, but for those that say `required` where others have a default.
+
+Whatever is saved takes effect at once, without a restart: an incident that is open goes on as it began, everything else follows the
+new files. A file with a mistake changes nothing. Each example here is read by a test as the agent reads it.
 ";
-
-const PLAYBOOK: &str = r#"{
-  "memory_high": {
-    "description": "Memory has been full for five minutes",
-    "severity": "warning",
-    "condition": {"metric": "memory_usage", "operator": ">", "threshold": 95, "for_seconds": 300},
-    "actions": [{"type": "top_processes", "by": "memory", "count": 5}],
-    "verify": {"metric": "memory_usage", "operator": "<", "threshold": 85, "retry_count": 3}
-  }
-}"#;
-
-const SETTINGS: &str = r#"{
-  "interval_seconds": 30,
-  "watch": {
-    "disks": [{"mount": "/data"}],
-    "processes": [{"name": "web", "match": {"unit": "nginx.service"}, "restartable": true}],
-    "endpoints": [{"name": "shop", "url": "http://127.0.0.1:8080/health"}],
-    "certificates": [{"name": "shop", "host": "shop.example"}, {"name": "files", "path": "/etc/ssl/mine/*.pem"}],
-    "logs": [{"path": "/var/log/*.log"}]
-  },
-  "allowed_commands": ["@shipped", {"rule": "nginx -s reload", "timeout_seconds": 30}],
-  "services": {"worker": {"restart": "workerctl restart"}},
-  "silences": [{"days": ["sun"], "from": "01:30", "to": "03:00", "time_zone": "UTC", "reason": "backup"}]
-}"#;
 
 const CONDITION: &str = "
 ## Conditions
 
-A condition has three spellings: a comparison, a combination, or an expression, which is text:
+A condition is a comparison, a combination, or an expression, which is text. All metrics of one condition must belong to the same
+target: their labels are equal, or those of one contain those of the other. `verify` takes a condition too.
+";
 
-```json
-{\"metric\": \"disk_usage\", \"operator\": \">\", \"threshold\": 90, \"where\": {\"mount\": \"/data*\"}, \"for_seconds\": 60}
-{\"all\": [{\"metric\": \"memory_usage\", \"operator\": \">\", \"threshold\": 95}, \"process_memory_mb > 2048\"]}
-\"memory_usage > 95% && process_memory_mb{process_name=\\\"node\\\"} > 2 GB for 2m\"
-```
-
+const EXPRESSION: &str = "
 An expression has comparisons, `&&`, `||`, `!`, parentheses, `for` with a time, labels in braces (`=`, `!=`, and `=~` for a glob),
 and may name units (`%`, `ms`, `s`, `m`, `h`, `d`, `MB`, `GB`): [expressions](expressions.md) has the grammar, examples, and the
-commonest mistakes. All metrics of one condition must belong to the same target: their
-labels are equal, or those of one contain those of the other. `verify` takes a condition too.
-";
+commonest mistakes.";
+
+/// What the examples of actions and conditions suppose of the settings.
+const WATCH: &str = r#"{
+  "watch": {"processes": [{"name": "web", "restartable": true}]},
+  "services": {"web": {"restart": "true", "start": "true"}}
+}"#;
 
 struct Page {
     text: String,
+    /// How many of the examples are on the page.
+    shown: usize,
 }
 
 impl Page {
@@ -71,8 +58,39 @@ impl Page {
         writeln!(self.text, "{}", line.as_ref()).unwrap();
     }
 
-    /// An object's keys as a table, then the objects below it; `depth` is that of the heading.
+    /// The next example, which must be that of the heading.
+    fn example(&mut self, heading: &str) {
+        let (name, _, text) = examples::EXAMPLES.get(self.shown).unwrap_or_else(|| panic!("{heading} has no example"));
+        assert_eq!(*name, heading, "the examples stand in the order of the page, one for each object");
+        self.shown += 1;
+        self.line(format!("\n```json\n{text}\n```"));
+    }
+
+    /// An object with its example, then the objects below it; `depth` is that of the heading.
     fn object(&mut self, name: &str, depth: usize, object: &Value, without: &[&str]) {
+        self.table(name, depth, object, without);
+        self.example(name);
+        let above = if depth == 2 { String::new() } else { format!("{name}: ") };
+        let keys = object["properties"].as_object().unwrap();
+        for (key, value) in keys.iter().filter(|(key, _)| !without.contains(&key.as_str())) {
+            let (below, name) = (objects(value), format!("{above}`{key}`"));
+            match below.as_slice() {
+                [one] => self.object(&name, 3, one, &[]),
+                [] => {}
+                types if types.iter().all(|object| type_of(object).is_some()) => {
+                    self.types(&name, 3, "Every one has a `type`, and may have these keys.", types);
+                }
+                several => {
+                    for (index, one) in several.iter().enumerate() {
+                        self.object(&format!("{name} with `{}`", own_key(several, index)), 3, one, &[]);
+                    }
+                }
+            }
+        }
+    }
+
+    /// An object's keys as a table.
+    fn table(&mut self, name: &str, depth: usize, object: &Value, without: &[&str]) {
         let keys = object["properties"].as_object().unwrap();
         self.line(format!("\n{} {name}\n\n{}", "#".repeat(depth), object["description"].as_str().unwrap_or_default()));
         let shown = || keys.iter().filter(|(key, _)| !without.contains(&key.as_str()));
@@ -85,15 +103,6 @@ impl Page {
             let meaning = value["description"].as_str().unwrap_or_default().replace('|', "\\|");
             self.line(format!("| `{key}` | {} | {default} | {meaning}{} |", kind(value), words(value)));
         }
-        let above = if depth == 2 { String::new() } else { format!("{name}: ") };
-        for (key, value) in shown() {
-            let (below, name) = (objects(value), format!("{above}`{key}`"));
-            if below.len() > 1 && below.iter().all(|object| type_of(object).is_some()) {
-                self.types(&name, 3, "Every one has a `type`, and may have these keys.", &below);
-            } else {
-                below.iter().for_each(|object| self.object(&name, 3, object, &[]));
-            }
-        }
     }
 
     /// What all types have in common once, and what is special to each.
@@ -104,7 +113,7 @@ impl Page {
         let mut all = types[0].clone();
         all["description"] = about.into();
         own.push("type");
-        self.object(name, depth, &all, &own);
+        self.table(name, depth, &all, &own);
         let hidden: Vec<&str> = common.into_iter().chain(["type"]).collect();
         for one in types {
             self.object(&format!("`{}`", type_of(one).unwrap()), depth + 1, one, &hidden);
@@ -115,6 +124,17 @@ impl Page {
 /// The word by which the object is told from its alternatives.
 fn type_of(object: &Value) -> Option<&str> {
     object["properties"]["type"]["const"].as_str()
+}
+
+/// The key that one of several alternatives requires and no other has.
+fn own_key<'v>(several: &[&'v Value], index: usize) -> &'v str {
+    let others = || several.iter().enumerate().filter(|(other, _)| *other != index);
+    let is_own = |key: &&str| others().all(|(_, other)| other["properties"].get(*key).is_none());
+    several[index]["required"].as_array().unwrap().iter().filter_map(Value::as_str).find(is_own).unwrap()
+}
+
+fn code_text(text: &str) -> String {
+    format!("`{text}`")
 }
 
 fn code(value: &Value) -> String {
@@ -175,33 +195,43 @@ fn words(value: &Value) -> String {
 fn page() -> String {
     let playbooks: Value = serde_json::from_str(&schema::playbooks()).unwrap();
     let settings: Value = serde_json::from_str(&schema::settings()).unwrap();
-    let mut page = Page { text: HEAD.to_owned() };
+    let mut page = Page { text: String::new(), shown: 0 };
     page.object("Playbooks: `autoheal-playbooks.json`", 2, &playbooks["additionalProperties"], &[]);
-    page.line(format!("\n```json\n{PLAYBOOK}\n```"));
     page.line(CONDITION.trim_end());
+    for (about, text) in examples::CONDITIONS {
+        page.line(format!("\n{about}:\n\n```json\n{text}\n```"));
+    }
+    page.line(EXPRESSION);
     let mut comparison = playbooks["definitions"]["verify"]["oneOf"][1].clone();
     comparison["description"] = "Beside those of a condition, or by default beside a condition that is text.".into();
     page.object("Keys of `verify`", 3, &comparison, &["all", "any", "not", "metric", "operator", "threshold", "value", "where"]);
     let actions: Vec<&Value> = playbooks["definitions"]["action"]["oneOf"].as_array().unwrap().iter().collect();
     let about = "Every action has a `type`, and may have these keys. `service_*` may take 120 seconds unless they say otherwise.";
     page.types("Actions", 2, about, &actions);
-    metrics(&mut page);
+    tables::placeholders(&mut page);
+    tables::metrics(&mut page);
     page.object("Settings: `autoheal.json`", 2, &settings, &[]);
-    page.line(format!("\n```json\n{SETTINGS}\n```"));
-    page.text
+    tables::rules(&mut page);
+    assert_eq!(page.shown, examples::EXAMPLES.len(), "an example has no heading");
+    format!("{HEAD}{}{}", tables::contents(&page.text), page.text)
 }
 
-fn metrics(page: &mut Page) {
-    page.line("\n## Metrics\n\n| metric | value | labels | where it is watched |\n| --- | --- | --- | --- |");
-    for metric in METRICS {
-        let words = match metric.values {
-            Values::Number(_) => metric.doc.to_owned(),
-            Values::Words(words) => {
-                format!("{}; {}", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "), metric.doc)
-            }
-        };
-        let labels: Vec<&str> = metric.identity.iter().chain(metric.facts).copied().collect();
-        page.line(format!("| `{}` | {words} | {} | `{}` |", metric.name, labels.join(", "), metric.kind.settings_key()));
+/// The file in which an example stands.
+fn in_file(place: Place, example: &str) -> String {
+    let condition = if example.contains("{endpoint}") {
+        "api_latency_ms > 2000"
+    } else if example.contains("{path}") {
+        "log_file_size_mb > 1000"
+    } else if example.contains("process_name") {
+        "process_status == stopped"
+    } else {
+        "disk_usage > 90"
+    };
+    match place {
+        Place::Playbooks | Place::Settings => example.to_owned(),
+        Place::Playbook => format!(r#"{{"it": {example}}}"#),
+        Place::Condition => format!(r#"{{"it": {{"condition": {example}, "actions": []}}}}"#),
+        Place::Action => format!(r#"{{"it": {{"condition": "{condition}", "actions": [{example}]}}}}"#),
     }
 }
 
@@ -216,10 +246,21 @@ fn the_reference_is_that_of_the_code() {
     assert!(found == page, "{FILE} is out of date; refresh it: AUTOHEAL_REFRESH=1 cargo test --lib reference");
 }
 
+/// As the agent reads it, and as an editor with the schema does.
 #[test]
-fn the_examples_of_the_reference_load() {
-    let (playbooks, settings) = (Text::new("playbooks", PLAYBOOK), Text::new("settings", SETTINGS));
-    for problems in [Parsed::playbooks(&playbooks).into_problems(), Parsed::settings(&settings).into_problems()] {
-        assert!(problems.iter().all(|problem| problem.severity != Level::Error), "{problems:?}");
+fn every_example_of_the_reference_loads() {
+    let validator = |schema: String| jsonschema::draft7::new(&serde_json::from_str(&schema).unwrap()).unwrap();
+    let (playbooks, settings) = (validator(schema::playbooks()), validator(schema::settings()));
+    let conditions = examples::CONDITIONS.iter().map(|(about, text)| (*about, Place::Condition, *text));
+    for (name, place, example) in examples::EXAMPLES.iter().copied().chain(conditions) {
+        let text = in_file(place, example);
+        let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let (loaded, is_valid) = match place {
+            Place::Settings => (parse(&Text::new("p", "{}"), &Text::new("s", &text)), settings.is_valid(&value)),
+            _ => (parse(&Text::new("p", &text), &Text::new("s", WATCH)), playbooks.is_valid(&value)),
+        };
+        let problems = loaded.map_or_else(|problems| problems, |config| config.remarks);
+        assert!(problems.iter().all(|problem| problem.severity != Level::Error), "{name}: {problems:#?}");
+        assert!(is_valid, "{name}");
     }
 }

@@ -28,7 +28,7 @@ pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
                 let _ = writeln!(out, "{}", snippet(problem, &source, span, &renderer));
             }
             None => {
-                if let Some(next) = next_step(problem) {
+                if let Some(next) = problem.next_step() {
                     let _ = writeln!(out, "  help: {}", visible(&next));
                 }
                 let _ = writeln!(out, "  code: {}", problem.code);
@@ -48,19 +48,10 @@ fn snippet(problem: &Problem, source: &str, span: Range<usize>, renderer: &Rende
     let snippet = Snippet::source(source).line_start(problem.line).annotation(annotation);
     // The title stands in the line above, in the form that editors understand.
     let mut group = Group::with_level(heading).element(snippet);
-    if let Some(next) = next_step(problem) {
+    if let Some(next) = problem.next_step() {
         group = group.element(Heading::HELP.message(visible(&next)));
     }
     renderer.render(&[group.element(Heading::NOTE.with_name("code").message(problem.code))])
-}
-
-/// What to do; where nothing is near enough to be meant, what is allowed.
-fn next_step(problem: &Problem) -> Option<String> {
-    let allowed = || format!("allowed: {}", problem.allowed.join(", "));
-    let said = problem.allowed.is_empty()
-        || problem.code == "missing_key"
-        || problem.allowed.iter().all(|word| problem.message.contains(word.as_str()));
-    problem.suggestion.clone().or_else(|| (!said).then(allowed))
 }
 
 /// The line of a problem, made visible and cut, and the place in it. `None`: the problem has no place.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::schema::{described, joined};
 use super::shape::{SAYS_SOMETHING, Seconds};
 use crate::detect::condition::{Condition, Operator, Selector};
-use crate::metric::{METRICS, Metric, Values};
+use crate::metric::{METRICS, Metric, Values, about_label};
 
 impl JsonSchema for Condition {
     fn schema_name() -> Cow<'static, str> {
@@ -130,7 +130,12 @@ impl JsonSchema for Selector {
 /// An object with these labels.
 fn labels<'l>(names: impl Iterator<Item = &'l &'l str>, generator: &mut SchemaGenerator) -> Schema {
     let label = generator.subschema_for::<Label>();
-    let labels: Map<String, Value> = names.map(|name| ((*name).to_owned(), label.clone().to_value())).collect();
+    let sentence = |about: &str| format!("{}{}.", about[..1].to_uppercase(), &about[1..]);
+    let property = |name: &str| match about_label(name) {
+        Some(about) => json!({"description": sentence(about), "allOf": [label]}),
+        None => label.clone().to_value(),
+    };
+    let labels: Map<String, Value> = names.map(|name| ((*name).to_owned(), property(name))).collect();
     json_schema!({
         "type": "object",
         "description": "Only targets with these labels: exact text, a glob, or a list of these.",

@@ -192,8 +192,7 @@ fn every_key_is_described() {
     fn walk(path: &str, value: &Value) {
         if let Some(keys) = value.get("properties").and_then(Value::as_object) {
             for (key, schema) in keys {
-                let labels = path.ends_with("where") || path.ends_with("labels");
-                assert!(labels || schema.get("description").is_some(), "{path}.{key} has no description");
+                assert!(schema.get("description").is_some(), "{path}.{key} has no description");
             }
         }
         let children: Vec<(String, &Value)> = match value {
@@ -205,4 +204,33 @@ fn every_key_is_described() {
     }
     walk("$", &serde_json::from_str(&playbooks()).unwrap());
     walk("$", &serde_json::from_str(&settings()).unwrap());
+}
+
+/// The words that an editor offers for a key of these objects, each with what it shows of it.
+fn offered(objects: &Value, key: &str) -> BTreeMap<String, String> {
+    let keys = objects.as_array().unwrap().iter().filter_map(|object| object.pointer(&format!("/properties/{key}")));
+    let words = keys.flat_map(|key| key["oneOf"].as_array().cloned().unwrap_or_else(|| vec![key.clone()]));
+    words
+        .filter_map(|word| Some((word["const"].as_str()?.to_owned(), word["description"].as_str().unwrap_or_default().to_owned())))
+        .collect()
+}
+
+#[test]
+fn an_editor_completes_metrics_types_and_operators_and_says_what_they_are() {
+    let (playbooks, settings): (Value, Value) = (serde_json::from_str(&playbooks()).unwrap(), serde_json::from_str(&settings()).unwrap());
+    for place in ["condition", "verify"] {
+        let objects = &playbooks["definitions"][place]["oneOf"];
+        let metrics = offered(objects, "metric");
+        for metric in crate::metric::METRICS {
+            assert!(metrics[metric.name].starts_with(metric.doc), "{place}: {}", metric.name);
+        }
+        assert_eq!(metrics.len(), crate::metric::METRICS.len() + 1, "{place}: all of them, and process_memory");
+        let comparisons = objects.as_array().unwrap().iter().filter(|object| object["properties"].get("metric").is_some());
+        comparisons.for_each(|object| assert!(object["properties"]["operator"]["enum"].is_array(), "{place}"));
+    }
+    let actions = offered(&playbooks["definitions"]["action"]["oneOf"], "type");
+    assert!(actions.len() == 11 && actions["archive_log"].starts_with("Compresses"), "{actions:?}");
+    let channels = offered(&settings["properties"]["notify"]["properties"]["channels"]["items"]["oneOf"], "type");
+    assert!(channels.len() == 11 && channels["email"].starts_with("Mail"), "{channels:?}");
+    assert!(actions.values().chain(channels.values()).all(|about| about.ends_with('.')));
 }

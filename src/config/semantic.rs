@@ -7,6 +7,7 @@ use super::document::{Document, push_key, top};
 use super::playbook::{Action, ActionKind, Playbook};
 use super::problem::{Draft, Problem};
 use super::settings::Settings;
+use super::source::SETTINGS;
 use crate::heal::guard::{Policy, Refusal, RefusalKind, Request, Reviewed};
 
 /// The guard's answers, by the action's path.
@@ -18,7 +19,7 @@ pub(crate) fn labels(document: &Document<'_>, playbook: &Playbook, problems: &mu
     let mut labels: Vec<&str> = comparisons.iter().flat_map(|one| one.metric.identity.iter().chain(one.metric.facts)).copied().collect();
     labels.sort_unstable();
     labels.dedup();
-    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::FACTS.iter().copied()).collect();
+    let fillable: Vec<&str> = labels.iter().copied().chain(placeholder::facts()).collect();
     for action in &playbook.actions {
         for test in action.when.0.iter().filter(|test| !labels.contains(&test.label.as_str())) {
             let mut path = format!("{}.when", action.path);
@@ -37,7 +38,7 @@ pub(crate) fn labels(document: &Document<'_>, playbook: &Playbook, problems: &mu
 }
 
 /// Every text of an action that may hold placeholders, with its path.
-fn texts(action: &Action) -> Vec<(String, &str)> {
+pub(super) fn texts(action: &Action) -> Vec<(String, &str)> {
     let mut found = vec![("description", Some(&action.description)), ("frees", action.frees.as_ref())];
     let mut headers = Vec::new();
     match &action.kind {
@@ -109,14 +110,19 @@ pub(crate) fn guard(
                     Some(part) if matches!(request, Request::Command(_)) => document.span_inside(&path, part),
                     _ => document.span_of(&path),
                 };
-                problems.push(refused(&refusal, action).at(&document.text.file, &path, span));
+                let rule = match &request {
+                    Request::Command(command) if refusal.kind == RefusalKind::NoRule => policy.missing_rule(command),
+                    _ => None,
+                };
+                problems.push(refused(&refusal, action, rule).at(&document.text.file, &path, span));
             }
         }
     }
     reviews
 }
 
-fn refused(refusal: &Refusal, action: &Action) -> Draft {
+/// `rule`: what could be added to the settings.
+fn refused(refusal: &Refusal, action: &Action, rule: Option<String>) -> Draft {
     let draft = match refusal.kind {
         // What is not installed today may be tomorrow: the file is loaded, and the action fails if it is still missing then.
         RefusalKind::MissingProgram => Draft::warning("program_missing", &*refusal.reason),
@@ -130,7 +136,9 @@ fn refused(refusal: &Refusal, action: &Action) -> Draft {
     let commands: Vec<String> = refusal.suggestion.iter().map(|command| format!("`{command}`")).collect();
     match (commands.as_slice(), &refusal.nearest_rule) {
         ([], Some(rule)) => draft.suggest(format!("the nearest rule is: {rule}")),
-        ([], None) => draft,
+        ([], None) => {
+            draft.suggest_if(rule.map(|rule| format!("if it may run, add {} to allowed_commands in {SETTINGS}", serde_json::json!(rule))))
+        }
         ([one], _) => draft.suggest(format!("write {one}")),
         (several, _) => draft.suggest(format!("write {} actions: {}", in_letters(several.len()), several.join(" and "))),
     }

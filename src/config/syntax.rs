@@ -9,7 +9,7 @@ use super::problem::Draft;
 
 /// The first slip, or `None` if this walk finds nothing wrong.
 pub(crate) fn slip(text: &str) -> Option<(Range<usize>, Draft)> {
-    let mut walk = Walk { text, at: 0, open: Vec::new(), want: Want::Value, end: 0, comma: None, doubtful: None };
+    let mut walk = Walk { text, at: 0, open: Vec::new(), want: Want::Value, last: 0..0, comma: None, doubtful: None };
     walk.all().err().map(|fault| *fault)
 }
 
@@ -24,18 +24,26 @@ enum Want {
     Comma,
 }
 
+/// A bracket that is open.
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    bracket: char,
+    at: usize,
+    /// How far its first entry is indented, if that begins a line.
+    indent: Option<usize>,
+}
+
 struct Walk<'t> {
     text: &'t str,
     at: usize,
-    /// The brackets that are open: which, and where.
-    open: Vec<(char, usize)>,
+    open: Vec<Open>,
     want: Want,
-    /// The end of what was read last.
-    end: usize,
+    /// What was read last.
+    last: Range<usize>,
     /// The comma before here, if nothing came between.
     comma: Option<usize>,
-    /// The first bracket whose closing one stands further to the left than the line that opened it.
-    doubtful: Option<usize>,
+    /// The first bracket that the indentation says should have been closed, and what to write.
+    doubtful: Option<(usize, String)>,
 }
 
 fn fault<T>(span: Range<usize>, message: impl Into<String>, next: &str) -> Result<T, Fault> {
@@ -57,15 +65,38 @@ impl Walk<'_> {
     }
 
     fn finish(&self) -> Result<(), Fault> {
-        let Some((bracket, at)) = self.open.last().copied() else { return Ok(()) };
-        let at = self.doubtful.unwrap_or(at);
-        let found = self.text[at..].chars().next().unwrap_or(bracket);
-        fault(at..at + 1, format!("this {found} is never closed"), &format!("a {} is missing", partner(found)))
+        let Some(open) = self.open.last() else { return Ok(()) };
+        match &self.doubtful {
+            Some((at, next)) => self.unclosed(*at, next),
+            None => fault(
+                open.at..open.at + 1,
+                format!("this {} is never closed", open.bracket),
+                &format!("write {} at the end of the file", partner(open.bracket)),
+            ),
+        }
+    }
+
+    fn unclosed<T>(&self, at: usize, next: &str) -> Result<T, Fault> {
+        fault(at..at + 1, format!("this {} is never closed", &self.text[at..=at]), next)
+    }
+
+    /// Whether a key here stands where the indentation says that its object is over: no further in than the line of the bracket,
+    /// and less far than the first key.
+    fn is_outside(&self, here: usize) -> Option<usize> {
+        let open = self.open.last().filter(|_| self.open.len() > 1)?;
+        let indent = self.indent(here);
+        let outside = self.starts_line(here) && indent <= self.indent(open.at) && open.indent.is_some_and(|first| indent < first);
+        outside.then_some(open.at)
+    }
+
+    fn line(&self, at: usize) -> usize {
+        self.text[..at].matches('\n').count() + 1
     }
 
     fn step(&mut self, next: char) -> Result<(), Fault> {
         let here = self.at..self.at + next.len_utf8();
         self.stranger(next, &here)?;
+        self.note_indent();
         match (self.want, next) {
             (Want::Comma, '}' | ']') => self.close(next, here),
             (Want::Key, '}') | (Want::Value, ']') => {
@@ -77,18 +108,19 @@ impl Walk<'_> {
             (Want::Comma, ',') if !self.open.is_empty() => {
                 self.comma = Some(self.at);
                 self.at += 1;
-                self.want = if self.open.last().is_some_and(|(bracket, _)| *bracket == '{') { Want::Key } else { Want::Value };
+                self.want = if self.open.last().is_some_and(|open| open.bracket == '{') { Want::Key } else { Want::Value };
                 Ok(())
             }
             (Want::Comma, _) => self.no_comma(next, here),
             (Want::Colon, ':') => self.took(1, Want::Value),
             (Want::Colon, '=') => fault(here, "between a key and its value stands a colon", "write : instead of ="),
-            (Want::Colon, _) => fault(self.end.saturating_sub(1)..self.end, "no colon follows this key", "write : after it"),
+            (Want::Colon, _) if self.runs_on(next) => self.half_quoted(),
+            (Want::Colon, _) => fault(self.last_letter(), "no colon follows this key", "write : after it"),
             (Want::Key | Want::Value, ',') => fault(here, "there is one comma too many", "remove this comma"),
             (Want::Key, '"') => self.quoted().and_then(|length| self.took(length, Want::Colon)),
             (Want::Key, _) => self.no_key(next, here),
             (Want::Value, '{' | '[') => {
-                self.open.push((next, self.at));
+                self.open.push(Open { bracket: next, at: self.at, indent: None });
                 self.took(1, if next == '{' { Want::Key } else { Want::Value })
             }
             (Want::Value, '"') => self.quoted().and_then(|length| self.took(length, Want::Comma)),
@@ -98,9 +130,27 @@ impl Walk<'_> {
 
     #[expect(clippy::unnecessary_wraps, reason = "the last expression of every arm of `step`")]
     fn took(&mut self, length: usize, want: Want) -> Result<(), Fault> {
+        self.last = self.at..self.at + length;
         self.at += length;
-        (self.end, self.want, self.comma) = (self.at, want, None);
+        (self.want, self.comma) = (want, None);
         Ok(())
+    }
+
+    fn last_letter(&self) -> Range<usize> {
+        self.last.end.saturating_sub(1)..self.last.end
+    }
+
+    /// Keeps how far the first entry of an object is indented, and doubts a bracket when a key stands further out.
+    fn note_indent(&mut self) {
+        let (here, first) = (self.at, self.starts_line(self.at).then(|| self.indent(self.at)));
+        if self.want != Want::Key || self.doubtful.is_some() {
+            return;
+        }
+        let comma = self.comma.map_or(1, |comma| self.line(comma));
+        self.doubtful = self.is_outside(here).map(|at| (at, format!("a }} is missing before the comma in line {comma}")));
+        if let Some(open) = self.open.last_mut().filter(|open| self.last.end == open.at + 1) {
+            open.indent = first;
+        }
     }
 
     /// What stands nowhere in JSON outside text.
@@ -110,12 +160,10 @@ impl Walk<'_> {
             return fault(here.start..here.start + 7, "a merge conflict is left in the file", "decide for one of the two versions");
         }
         match next {
-            '#' => fault(here.clone(), "JSON has no comments", COMMENT),
-            '/' => fault(
-                here.start..here.start + 1 + usize::from(rest.starts_with("//") || rest.starts_with("/*")),
-                "JSON has no comments",
-                COMMENT,
-            ),
+            '#' | '/' => {
+                let length = if rest.starts_with("//") || rest.starts_with("/*") { 2 } else { 1 };
+                fault(here.start..here.start + length, "JSON has no comments", &without_comment(&rest[length..]))
+            }
             '\'' => {
                 let inner: String = rest.chars().skip(1).take_while(|letter| !"'\n".contains(*letter)).collect();
                 fault(here.clone(), "text stands in double quotes", &format!("write \"{inner}\""))
@@ -132,14 +180,15 @@ impl Walk<'_> {
     }
 
     fn close(&mut self, next: char, here: Range<usize>) -> Result<(), Fault> {
-        let Some((bracket, at)) = self.open.pop() else { return fault(here, format!("this {next} closes nothing"), "remove it") };
+        let Some(Open { bracket, at, .. }) = self.open.pop() else {
+            return fault(here, format!("this {next} closes nothing"), "remove it");
+        };
         if partner(bracket) != next {
-            let line = self.text[..here.start].matches('\n').count() + 1;
-            let message = format!("this {bracket} is never closed: in line {line} comes a {next}");
+            let message = format!("this {bracket} is never closed: in line {} comes a {next}", self.line(here.start));
             return fault(at..at + 1, message, &format!("a {} is missing before that", partner(bracket)));
         }
         if self.doubtful.is_none() && self.starts_line(here.start) && self.indent(here.start) < self.indent(at) {
-            self.doubtful = Some(at);
+            self.doubtful = Some((at, format!("a {next} is missing before line {}", self.line(here.start))));
         }
         self.took(1, Want::Comma)
     }
@@ -162,10 +211,32 @@ impl Walk<'_> {
             let message = format!("the file ends before this {next}");
             return fault(here, message, "");
         }
+        if let Some(bracket) = self.is_outside(here.start) {
+            return self.unclosed(bracket, &format!("a }}, is missing before line {}", self.line(here.start)));
+        }
+        if self.runs_on(next) {
+            return self.half_quoted();
+        }
         match next {
             ';' => fault(here, "entries are separated by commas", "write , instead of ;"),
             ':' => fault(here, "a list has no keys", "write { } instead of [ ]"),
-            _ => fault(self.end.saturating_sub(1)..self.end, "no comma follows this value", "write , after it"),
+            _ => fault(self.last_letter(), "no comma follows this value", "write , after it"),
+        }
+    }
+
+    /// Whether a letter stands right behind the end of a text.
+    fn runs_on(&self, next: char) -> bool {
+        self.text[self.last.clone()].starts_with('"') && self.at == self.last.end && (next.is_alphanumeric() || next == '_')
+    }
+
+    /// The text took the quote of the next one for its own, or holds a quote.
+    fn half_quoted(&self) -> Result<(), Fault> {
+        let inside = &self.text[self.last.start + 1..self.last.end - 1];
+        match inside.trim_end().strip_suffix([',', ':']) {
+            Some(meant) => {
+                fault(self.last.clone(), "this text takes in what follows it: its last quote is missing", &format!("write \"{meant}\""))
+            }
+            None => fault(self.last_letter(), "the text ends at this quote, and a letter follows", "write \\\" for a quote inside a text"),
         }
     }
 
@@ -200,7 +271,11 @@ impl Walk<'_> {
             _ if next.is_ascii_digit() || "+-.".contains(next) => {
                 return fault(span, format!("{word} is not a number"), "a number has digits only, such as 5, -5 or 0.5, and no unit");
             }
-            _ => return fault(span, "text stands in double quotes", &format!("write \"{word}…\"")),
+            _ => {
+                let whole = self.text[span.end..].trim_start_matches([' ', '\t']).starts_with([',', '}', ']', '"', '\r', '\n']);
+                let more = if whole { "" } else { "…" };
+                return fault(span, "text stands in double quotes", &format!("write \"{word}{more}\""));
+            }
         };
         fault(span, format!("{word} is not a word of JSON"), next_step)
     }
@@ -229,7 +304,14 @@ impl Walk<'_> {
     }
 }
 
-const COMMENT: &str = "write \"$comment\": \"…\" instead";
+/// What to do about a comment with this text.
+fn without_comment(rest: &str) -> String {
+    const MOST: usize = 60;
+    let end = rest.find(['\n', '\r']).unwrap_or(rest.len());
+    let text = rest[..end].split("*/").next().unwrap_or_default().trim_matches([' ', '\t', '/', '#', '*']);
+    let text = if text.chars().count() > MOST || text.is_empty() { "…" } else { text };
+    format!("remove it, or make it an entry: \"$comment\": {}", serde_json::json!(text))
+}
 
 fn partner(bracket: char) -> char {
     if bracket == '{' { '}' } else { ']' }
@@ -242,52 +324,5 @@ fn is_number(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is marked in the text, and the message.
-    #[track_caller]
-    fn check(text: &str, marked: &str, column: usize, message: &str) {
-        let (span, draft) = slip(text).unwrap_or_else(|| panic!("nothing found in {text:?}"));
-        let problem = draft.at("f", "$", span.clone());
-        assert_eq!((&text[span.clone()], span.start), (marked, column), "{text:?}: {}", problem.message);
-        assert!(problem.message.contains(message), "{text:?}: {}", problem.message);
-    }
-
-    #[test]
-    fn slips_are_marked_where_they_are_mended() {
-        check("{\"a\": 1\n \"b\": 2}", "1", 6, "no comma follows");
-        check("{\"a\": 1,}", ",", 7, "no comma may follow");
-        check("{\"a\": [1, 2,]}", ",", 11, "no comma may follow");
-        check("{\"a\" 1}", "\"", 3, "no colon");
-        check("{a: 1}", "a", 1, "double quotes");
-        check("{'a': 1}", "'", 1, "double quotes");
-        check("{“a”: 1}", "“", 1, "typographic");
-        check("{\"a\": True}", "True", 6, "not a word");
-        check("{\"a\": NaN}", "NaN", 6, "not a word");
-        check("{\"a\": 30s}", "30s", 6, "not a number");
-        check("{\"a\": 007}", "007", 6, "not a number");
-        check("{\"a\": 1 // why\n}", "//", 8, "no comments");
-        check("{\"a\": \"\\.\"}", "\\.", 7, "means nothing");
-        check("{\"a\": \"b}", "\"", 6, "does not end");
-        check("{\"a\": [1}", "[", 6, "never closed");
-        check("{\"a\": {\"b\": 1}", "{", 0, "never closed");
-        check("{\n  \"a\": {\n    \"b\": 1\n}\n", "{", 9, "never closed");
-        check("{}}", "}", 2, "closes nothing");
-        check("{} {}", "{", 3, "ends before");
-        check("[1,, 2]", ",", 3, "one comma too many");
-        check("{\"a\": 1; \"b\": 2}", ";", 7, "separated by commas");
-        check("{\"a\" = 1}", "=", 5, "a colon");
-        check("<<<<<<< HEAD\n{}", "<<<<<<<", 0, "merge conflict");
-        check("{\"a\": \"b\tc\"}", "\t", 8, "a tab");
-        check("{\"a\":\u{a0}1}", "\u{a0}", 5, "U+00A0");
-        check("[\"a\": 1]", ":", 4, "no keys");
-    }
-
-    #[test]
-    fn good_json_has_no_slip() {
-        for text in ["{}", "[]", "1e999", " {\"a\": [1, -2.5e3, true, null, \"\\u00e9\\n\"], \"b\": {}}\r\n", "\"x\""] {
-            assert!(slip(text).is_none(), "{text}");
-        }
-    }
-}
+#[path = "syntax_tests.rs"]
+mod tests;

@@ -308,6 +308,27 @@ fn two_commands_in_one_are_refused_with_their_place() {
     assert!(problem.suggestion.as_deref().is_some_and(|next| next.contains("two actions")), "{problem:?}");
 }
 
+/// The next step for a command that the shipped rules refuse.
+#[track_caller]
+fn check_refused(command: &str, next: Option<&str>) {
+    let text = serde_json::json!({"it": {"condition": "disk_usage > 1", "actions": [{"type": "shell", "command": command}]}});
+    let problems = parse(&Text::new("p", &text.to_string()), &shipped_settings()).unwrap_err();
+    let problem = problems.iter().find(|problem| problem.code == "command_refused").unwrap();
+    assert_eq!(problem.next_step().as_deref(), next, "{problem}");
+}
+
+#[test]
+fn what_would_allow_a_command_is_said_where_no_action_does_the_same() {
+    check_refused("backupctl prune --keep 3", Some("if it may run, add \"backupctl prune --keep 3\" to allowed_commands in autoheal.json"));
+    check_refused("backupctl {fstype}", Some("if it may run, add \"backupctl {name}\" to allowed_commands in autoheal.json"));
+    check_refused("npm cache clean", Some("the nearest rule is: npm cache clean --force"));
+    check_refused("sudo reboot", None);
+    check_refused("rm /tmp/x", None);
+    check_refused("service nginx reload", None);
+    check_refused("du {mount}", None);
+    check_refused("du > /dev/sda", None);
+}
+
 #[test]
 fn thousands_of_problems_are_all_reported() {
     let many: Vec<String> =

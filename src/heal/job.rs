@@ -234,7 +234,7 @@ impl<'a> Gate<'a> {
 fn facts(values: &Values) -> Vec<(String, String)> {
     let named = |(name, value): (&String, &String)| {
         let name = name.to_ascii_uppercase();
-        let prefix = if placeholder::FACTS.contains(&name.to_ascii_lowercase().as_str()) { "AUTOHEAL_" } else { "AUTOHEAL_LABEL_" };
+        let prefix = if placeholder::facts().any(|fact| fact.eq_ignore_ascii_case(&name)) { "AUTOHEAL_" } else { "AUTOHEAL_LABEL_" };
         // A variable cannot hold a NUL; a value with one is left out rather than cut.
         (!value.contains('\0')).then(|| (format!("{prefix}{name}"), value.clone()))
     };

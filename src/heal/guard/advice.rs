@@ -71,7 +71,7 @@ fn glob(text: &str, fault: &Fault) -> Refusal {
     let refusal = |advice: &str| Refusal::new(RefusalKind::Syntax, format!("{reason}{advice}")).at(fault.span.clone());
     let program = text.split_ascii_whitespace().next().map_or("", base_name);
     if !matches!(program, "find" | "gfind") {
-        let advice = instead_of(program).unwrap_or("name one file; quoted, the sign is only a part of a name");
+        let advice = instead_of(program, text).unwrap_or("name one file; quoted, the sign is only a part of a name");
         return refusal(&format!(": {advice}"));
     }
     let quotable = !word.contains(['\'', '"', '\\']);
@@ -81,8 +81,8 @@ fn glob(text: &str, fault: &Fault) -> Refusal {
     Refusal { suggestion: if quotable && tokenise(&whole).is_ok() { vec![whole] } else { Vec::new() }, ..refusal }
 }
 
-/// What to write in place of a program that people reach for, and that rules seldom allow.
-pub(super) fn instead_of(program: &str) -> Option<&'static str> {
+/// What to write in place of a program that people reach for, and that rules seldom allow; `line` is the whole command.
+pub(super) fn instead_of(program: &str, line: &str) -> Option<&'static str> {
     Some(match program {
         "sudo" | "doas" | "su" | "runuser" => "an action runs as the agent's user, or as the run_as of its rule: leave it out",
         "sh" | "bash" | "dash" | "zsh" | "eval" | "exec" => "no shell is started: write the command itself",
@@ -91,7 +91,12 @@ pub(super) fn instead_of(program: &str) -> Option<&'static str> {
         "rm" => "use an action of type delete_files",
         "gzip" | "mv" | "truncate" => "use an action of type archive_log, which takes one log",
         "kill" | "killall" => "use an action of type signal_process",
-        "service" | "rc-service" => "use an action of type service_restart",
+        "service" | "rc-service" => match line.split_ascii_whitespace().nth(2) {
+            Some("reload" | "force-reload") => "use an action of type service_reload",
+            Some("start") => "use an action of type service_start",
+            Some("stop") => "use an action of type service_stop",
+            _ => "use an action of type service_restart",
+        },
         "ps" | "top" => "for a table of the largest processes use an action of type top_processes",
         _ => return None,
     })

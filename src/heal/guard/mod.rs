@@ -41,6 +41,7 @@ pub use look::Look;
 pub(crate) use program::others_could_change;
 pub use service::Manager;
 pub use shipped::shipped;
+pub use slot::{SLOTS, SlotWords};
 pub use suggest::Suggestion;
 
 use crate::config::playbook::{ActionKind, Verb};

@@ -296,12 +296,14 @@ fn no_rule(arguments: &[Argument], misses: &[(&Rule, Miss<'_>)]) -> Refusal {
         let reason = if program.text.contains('=') {
             format!("{} is an assignment, not a program: a command runs in an environment of its own", quoted(&program.text))
         } else {
-            let instead = advice::instead_of(base_name(&program.text)).map_or_else(String::new, |advice| format!(": {advice}"));
+            let line = arguments.iter().map(|word| word.text.as_str()).collect::<Vec<_>>().join(" ");
+            let instead = advice::instead_of(base_name(&program.text), &line).map_or_else(String::new, |advice| format!(": {advice}"));
             format!("no rule allows the program {}{instead}", quoted(&program.text))
         };
         let refusal = Refusal::new(RefusalKind::NoRule, reason).at(program.span.clone());
         let distance = |rule: &Rule| strsim::osa_distance(rule.form.program().unwrap_or_default(), base_name(&program.text));
-        let close = misses.iter().map(|(rule, _)| *rule).min_by_key(|rule| distance(rule)).filter(|rule| distance(rule) <= 2);
+        let limit = (program.text.len() / 3).clamp(1, 2);
+        let close = misses.iter().map(|(rule, _)| *rule).min_by_key(|rule| distance(rule)).filter(|rule| distance(rule) <= limit);
         return close.map_or(refusal.clone(), |rule| refusal.nearest(&rule.text));
     }
     let closest: Vec<&(&Rule, Miss<'_>)> = misses.iter().filter(|(_, miss)| miss.matched == matched).collect();

@@ -1,29 +1,13 @@
 //! Typed slots: one word, or a part of one, that may vary within its type.
 
+mod table;
+
 use std::fmt;
 
 use regex::{Regex, RegexBuilder};
 
 use super::path::{self, Root};
-
-/// The names of the slots, as a rule writes them, for messages.
-pub(super) const NAMES: &[&str] = &[
-    "int",
-    "age",
-    "size",
-    "duration",
-    "unit",
-    "name",
-    "formula",
-    "domain",
-    "procname",
-    "glob",
-    "path:ROOTS",
-    "file:ROOTS",
-    "url:LIST",
-    "one:a|b",
-    "re:…",
-];
+pub use table::{SLOTS, SlotWords};
 
 /// What a slot takes.
 #[derive(Clone, Debug)]
@@ -85,7 +69,7 @@ impl Slot {
             ("url", Some(_)) => alternatives()?.into_iter().map(parse_url).collect::<Result<_, _>>().map(Self::Url),
             ("one", Some(_)) => Ok(Self::One(alternatives()?.into_iter().map(str::to_owned).collect())),
             ("re", Some(expression)) => parse_expression(expression),
-            ("path" | "file" | "url" | "one" | "re", None) => Err(format!("{{{name}}} needs a list after a colon: {{{name}:…}}")),
+            ("path" | "file" | "url" | "one" | "re", None) => Err(needs_list(name)),
             _ => Err(unknown_slot(name, argument.is_some())),
         }
     }
@@ -184,16 +168,26 @@ impl fmt::Display for Slot {
     }
 }
 
+fn needs_list(name: &str) -> String {
+    let example = match name {
+        "path" | "file" => "/tmp|/var/log",
+        "url" => "http://localhost:8080/reset",
+        "one" => "restart|reload",
+        _ => "[a-z]+",
+    };
+    format!("{{{name}}} needs a list after a colon, such as {{{name}:{example}}}")
+}
+
 fn unknown_slot(name: &str, has_argument: bool) -> String {
-    let closest = NAMES
-        .iter()
+    let names = || SLOTS.iter().map(|slot| slot.written);
+    let closest = names()
         .map(|known| known.split(':').next().unwrap_or(known))
         .min_by_key(|known| strsim::osa_distance(known, name))
         .filter(|known| strsim::osa_distance(known, name) <= (name.len() / 3).max(1));
     match closest {
         Some(known) if known == name && has_argument => format!("{{{name}}} takes no list"),
         Some(known) => format!("there is no slot {{{name}}}; did you mean {{{known}}}?"),
-        None => format!("there is no slot {{{name}}}; there are {}", NAMES.join(", ")),
+        None => format!("there is no slot {{{name}}}; there are {}", names().collect::<Vec<_>>().join(", ")),
     }
 }
 

@@ -68,6 +68,21 @@ impl Policy {
     }
 }
 
+impl Policy {
+    /// The rule that would allow a command of a program that no rule knows, unless an action of another type, or a command
+    /// without that program, does the same.
+    pub(crate) fn missing_rule(&self, command: &str) -> Option<String> {
+        let program = command.split_ascii_whitespace().next().map(base_name)?;
+        if advice::instead_of(program, command).is_some() || tokenise(command).is_err() {
+            return None;
+        }
+        match self.suggest(command, &Values::new()).ok()? {
+            Suggestion::Rule { rule, .. } => Some(rule),
+            Suggestion::Allowed(_) => None,
+        }
+    }
+}
+
 fn of_words(words: &[Word], values: &Values) -> Result<String, Refusal> {
     let program = match words.first().map(|word| word.pieces.as_slice()) {
         Some([Piece::Text(program)]) if !program.is_empty() => program.as_str(),

@@ -22,6 +22,15 @@ fn numbers() {
 }
 
 #[test]
+fn each_slot_is_what_the_table_says() {
+    for words in SLOTS {
+        let name = |text: &'static str| text.split(':').next().unwrap();
+        assert_eq!(name(words.written), name(words.example));
+        all(words.example, &[words.takes], &[words.refuses]);
+    }
+}
+
+#[test]
 fn units() {
     all(
         "unit",
