@@ -181,6 +181,16 @@ impl Entry {
         }
     }
 
+    /// What an entry without a [named target](Self::named_target) looks at.
+    pub(crate) fn in_words(&self) -> String {
+        let files = |path: &str, recursive| if recursive { format!("files below {path}") } else { format!("files that match {path}") };
+        match self {
+            Self::Log(entry) => files(&entry.path, entry.recursive),
+            Self::Certificate(CertificateEntry { source: CertificateSource::Files { path }, .. }) => files(path, false),
+            _ => "the mounted file systems".to_owned(),
+        }
+    }
+
     /// Unknown samples of every metric, for the targets that it had when it was last measured.
     pub(crate) fn unknown(&self, known: &[Arc<Target>], reason: &str, now: Moment) -> Vec<Sample> {
         let named = if known.is_empty() { self.named_target() } else { None };

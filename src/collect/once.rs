@@ -1,5 +1,6 @@
-//! Everything once, without a schedule: for `probe` and for a heal without an agent.
+//! Everything once, without a schedule: for `check`, for `probe`, and for a heal without an agent.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, unbounded};
@@ -9,19 +10,35 @@ use super::looks::APART;
 use super::pool::{self, Done, Job, Panicked, Pool};
 use super::shared::Shared;
 use super::{Collector, Exclusions};
-use crate::clock::Moment;
+use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
 use crate::sample::Sample;
 
-/// Measures everything once, now, in parallel, for at most `limit`; what did not answer by then is missing. Processor use needs
-/// two looks, so memory and processes are looked at twice, a quarter of a second apart.
+/// Everything once, and what nothing can be said about.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// What was measured. A target that did not answer in time is unknown, with that reason.
+    pub samples: Vec<Sample>,
+    /// Entries that did not answer in time and stand for targets that are found only by looking: `files that match /mnt/*.log`.
+    pub silent: Vec<(Kind, String)>,
+}
+
+/// Measures everything once, now, in parallel, for at most `limit`; what did not answer by then is unknown.
 #[must_use]
 pub fn measure_once(settings: &Settings, limit: Duration) -> Vec<Sample> {
+    survey(settings, limit).samples
+}
+
+/// Measures everything once, now, in parallel, for at most `limit`. Processor use needs two looks, so memory and processes are
+/// looked at twice, a quarter of a second apart.
+#[must_use]
+pub fn survey(settings: &Settings, limit: Duration) -> Survey {
     let end = Moment::now().after(limit);
     let shared = Shared::new(Exclusions::default());
     let (sender, done) = unbounded();
-    let mut round = Round { entries: Entry::all(settings), results: Vec::new(), open: 0, pool: Pool::new(sender), done };
+    let entries = Entry::all(settings);
+    let mut round = Round { entries, limit, results: Vec::new(), open: BTreeSet::new(), pool: Pool::new(sender), done };
     let twice = round.begin(&shared);
     if !twice.is_empty() {
         round.receive_until(Moment::now().after(APART).min(end), true);
@@ -31,15 +48,17 @@ pub fn measure_once(settings: &Settings, limit: Duration) -> Vec<Sample> {
         }
     }
     round.receive_until(end, false);
-    round.samples()
+    round.survey()
 }
 
 struct Round {
     entries: Vec<Entry>,
+    /// How long it may take.
+    limit: Duration,
     /// One element for each entry.
     results: Vec<Vec<Sample>>,
-    /// How many are under way on the pool.
-    open: usize,
+    /// Which entries are under way on the pool.
+    open: BTreeSet<usize>,
     pool: Pool,
     done: Receiver<Done>,
 }
@@ -61,17 +80,21 @@ impl Round {
                 continue;
             }
             let id = u64::try_from(index).unwrap_or(u64::MAX);
-            match self.pool.submit(Job { id, collector }, Moment::now()) {
-                Ok(()) => self.open += 1,
-                Err((_, reason)) => self.results[index] = entry.unknown(&[], &format!("not measured: {reason}"), Moment::now()),
-            }
+            let reason = match self.pool.submit(Job { id, collector }, Moment::now()) {
+                Ok(()) => {
+                    self.open.insert(index);
+                    format!("no answer within {}", in_words(self.limit))
+                }
+                Err((_, reason)) => format!("not measured: {reason}"),
+            };
+            self.results[index] = entry.unknown(&[], &reason, Moment::now());
         }
         twice
     }
 
     /// Takes results until `end`; unless `to_the_end`, only as long as some are open.
     fn receive_until(&mut self, end: Moment, to_the_end: bool) {
-        while to_the_end || self.open > 0 {
+        while to_the_end || !self.open.is_empty() {
             let now = Moment::now();
             if now >= end {
                 return;
@@ -79,8 +102,9 @@ impl Round {
             self.pool.grow(now);
             let until = self.pool.next_look().map_or(end, |look| look.min(end));
             if let Ok(Done { id, samples, .. }) = self.done.recv_timeout(until.since(now)) {
-                self.open -= 1;
-                self.take(usize::try_from(id).unwrap_or(usize::MAX), samples);
+                let index = usize::try_from(id).unwrap_or(usize::MAX);
+                self.open.remove(&index);
+                self.take(index, samples);
             }
         }
     }
@@ -91,11 +115,13 @@ impl Round {
             samples.unwrap_or_else(|Panicked(cause)| entry.unknown(&[], &format!("the collector panicked: {cause}"), Moment::now()));
     }
 
-    fn samples(self) -> Vec<Sample> {
+    fn survey(self) -> Survey {
+        let silent = self.open.iter().map(|index| &self.entries[*index]).filter(|entry| entry.named_target().is_none());
+        let silent = silent.map(|entry| (entry.kind(), entry.in_words())).collect();
         let stamped = |(entry, samples): (Entry, Vec<Sample>)| {
             let interval = entry.interval();
             samples.into_iter().map(move |sample| Sample { interval, ..sample })
         };
-        self.entries.into_iter().zip(self.results).flat_map(stamped).collect()
+        Survey { samples: self.entries.into_iter().zip(self.results).flat_map(stamped).collect(), silent }
     }
 }

@@ -13,12 +13,17 @@ use crate::record::escape::terminal;
 /// A source line longer than this is cut around the caret.
 const MOST: usize = 200;
 
-/// Every problem as `FILE:LINE:COLUMN: error: PATH: message`, followed by the source line, a caret and the next step.
+/// Every problem as `FILE:LINE:COLUMN: error: PATH: message`, followed by the source line, a caret and the next step. A note has
+/// one line and no more: nothing has to be mended there.
 #[must_use]
 pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for problem in problems {
+        if problem.severity == Level::Note {
+            let _ = writeln!(out, "{} [{}]", visible(&problem.to_string()), problem.code);
+            continue;
+        }
         let Problem { file, line, column, path, message, .. } = problem;
         let head = format!("{file}:{line}:{column}: {}: {path}: {message}", problem.severity.name());
         out.push_str(&visible(&head));
@@ -108,6 +113,14 @@ mod tests {
         let out = rendered("{\n  \"é\": 1, \"treshold\": 2\n}", "\"treshold\"");
         let expected = "p.json:2:11: error: $.a: unknown key\n  |\n2 |   \"é\": 1, \"treshold\": 2\n  |           ^^^^^^^^^^\n  |\n  = help: did you mean \"x\"?\n  = code: unknown_key\n";
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_note_is_one_line() {
+        let texts = Texts { playbooks: Text::new("p.json", "{}"), settings: Text::new("s.json", "{}") };
+        let draft = Draft::note("no_target", "it cannot fire yet").suggest("name a target");
+        let out = render(&[draft.at("p.json", "$.a", 0..1)], &texts, true);
+        assert_eq!(out, "p.json:1:1: note: $.a: it cannot fire yet (name a target) [no_target]\n");
     }
 
     #[test]
