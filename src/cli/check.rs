@@ -42,8 +42,8 @@ pub struct Check {
     pub strict: bool,
 }
 
-/// Looks at everything that the settings watch, once; `None`: it did not come back.
-pub type Look = dyn Fn(&Arc<Settings>) -> Option<Findings>;
+/// Looks at everything that the settings watch, once.
+pub type Look = dyn Fn(&Arc<Settings>) -> Findings;
 
 /// What the command needs besides its own arguments.
 #[derive(Clone, Copy)]
@@ -67,20 +67,20 @@ impl std::fmt::Debug for Context<'_> {
     }
 }
 
-/// How long the host is looked at.
-const LOOK: Duration = Duration::from_secs(5);
+/// How long is measured.
+const MEASURE: Duration = Duration::from_secs(5);
 
-/// After this the files, or the measurements, are called hung: something does not even let itself be given up.
+/// After this the files, or a look at the host, are called hung: something does not even let itself be given up.
 const HUNG: Duration = Duration::from_secs(8);
 
-/// Looks at this host, for a few seconds at most.
+/// Looks at this host, for some seconds at most.
 #[must_use]
-pub fn look(settings: &Arc<Settings>) -> Option<Findings> {
-    let settings = Arc::clone(settings);
-    threads::within("check:look", HUNG, move || {
-        let survey = collect::survey(&settings, LOOK);
-        Findings { survey, census: collect::census::census(&settings.watch.processes) }
-    })
+pub fn look(settings: &Arc<Settings>) -> Findings {
+    let [own, also] = [Arc::clone(settings), Arc::clone(settings)];
+    Findings {
+        survey: threads::within("check:measure", HUNG, move || collect::survey(&own, MEASURE)),
+        census: threads::within("check:census", HUNG, move || collect::census::census(&also.watch.processes)),
+    }
 }
 
 /// Runs the command. The answer is the exit code: 1 on errors (with `--strict` on warnings too), else 0.
@@ -98,10 +98,10 @@ pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::An
     };
     let findings = loaded.result.as_ref().ok().zip(context.look).map(|(config, look)| look(&config.settings));
     if let (Ok(config), Some(findings)) = (&mut loaded.result, &findings) {
-        let seen = findings.as_ref().map(|findings| checkup::remarks(config, &loaded.texts, findings));
-        config.remarks.extend(seen.unwrap_or_else(|| vec![checkup::nothing_seen(&loaded.texts, &in_words(HUNG))]));
+        let seen = checkup::remarks(config, &loaded.texts, findings);
+        config.remarks.extend(seen);
     }
-    let samples = findings.flatten().map(|findings| findings.survey.samples);
+    let samples = findings.and_then(|findings| findings.survey).map(|survey| survey.samples);
     print(&loaded, samples.as_deref(), args, context, out)
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::clock::Moment;
 use crate::collect::Survey;
+use crate::collect::census::Census;
 use crate::collect::test_rig::{self, Child};
 use crate::config::source::SETTINGS;
 use crate::metric;
@@ -146,8 +147,8 @@ fn disk(name: &'static str, mount: &str, value: f64) -> Sample {
     Sample { metric: metric::named(name), target, value, reason: None, at: Moment::now(), interval: Duration::from_secs(30) }
 }
 
-fn measured(samples: Vec<Sample>) -> impl Fn(&Arc<Settings>) -> Option<Findings> {
-    move |_| Some(Findings { survey: Survey { samples: samples.clone(), silent: Vec::new() }, ..Findings::default() })
+fn measured(samples: Vec<Sample>) -> impl Fn(&Arc<Settings>) -> Findings {
+    move |_| Findings { survey: Some(Survey { samples: samples.clone(), gaps: Vec::new() }), census: Some(Census::default()) }
 }
 
 #[test]
@@ -184,9 +185,10 @@ fn a_host_that_does_not_answer_is_a_note_and_the_rest_is_told() {
     let place = Place::new(TELLS, Some(TOLD));
     let places = place.places();
     let mut out = Vec::new();
-    let code = run(&Check::default(), Context { look: Some(&|_| None), ..context(&places) }, &mut out).unwrap();
+    let code =
+        run(&Check::default(), Context { look: Some(&|_| Findings { survey: None, census: None }), ..context(&places) }, &mut out).unwrap();
     let out = String::from_utf8(out).unwrap();
-    assert!(code == 0 && out.contains("note: $.watch: nothing on this host could be looked at within 8 s"), "{out}");
+    assert!(code == 0 && out.contains("note: $.watch: nothing was measured: something that is watched does not answer at all"), "{out}");
     assert!(out.contains("\n  on          mount=/data\n"), "{out}");
 }
 

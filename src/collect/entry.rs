@@ -118,7 +118,8 @@ impl Entry {
             Self::AllDisks(_) => mounts.can_hang() && mounts.watched().iter().any(|mount| mount.may_hang()),
             Self::Disk(entry) => mounts.at(&entry.mount).is_some_and(super::mounts::Mount::may_hang),
             Self::Process(entry) => match &entry.matcher {
-                ProcessMatch::Pidfile(path) => mounts.may_hang(path),
+                // The executable's path is resolved: it may be a link.
+                ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => mounts.may_hang(path),
                 _ => false,
             },
             Self::Certificate(entry) => match &entry.source {

@@ -19,30 +19,38 @@ use crate::sample::{Labels, Sample, Value};
 /// So many names of one kind are written out.
 const MOST_NAMES: usize = 3;
 
-/// What was looked at on this host.
-#[derive(Clone, Debug, Default)]
+/// What was looked at on this host. `None`: the look did not come back in time.
+#[derive(Clone, Debug)]
 pub struct Findings {
     /// The measurements.
-    pub survey: Survey,
+    pub survey: Option<Survey>,
     /// The programs that watch entries mean.
-    pub census: Census,
+    pub census: Option<Census>,
 }
 
 /// What these findings say about a configuration.
 #[must_use]
 pub fn remarks(config: &Config, texts: &Texts, findings: &Findings) -> Vec<Problem> {
-    let samples = &findings.survey.samples;
-    let about_playbooks = config.playbooks.iter().filter_map(|playbook| already_proven(playbook, samples)).collect();
-    let mut about_settings = about_processes(&config.settings, &findings.census);
-    about_settings.extend(not_measured(&findings.survey));
+    let mut about_playbooks = Vec::new();
+    let mut about_settings = Vec::new();
+    match &findings.census {
+        Some(census) => about_settings.extend(about_processes(&config.settings, census)),
+        None => {
+            about_settings.push(not_seen("$.watch.processes", "no process could be looked at: one of them does not let itself be read"))
+        }
+    }
+    match &findings.survey {
+        Some(survey) => {
+            about_playbooks.extend(config.playbooks.iter().filter_map(|playbook| already_proven(playbook, &survey.samples)));
+            about_settings.extend(not_measured(survey));
+        }
+        None => about_settings.push(not_seen("$.watch", "nothing was measured: something that is watched does not answer at all")),
+    }
     [placed(&texts.playbooks, about_playbooks), placed(&texts.settings, about_settings)].concat()
 }
 
-/// That nothing on this host was looked at.
-#[must_use]
-pub fn nothing_seen(texts: &Texts, within: &str) -> Problem {
-    let message = format!("nothing on this host could be looked at within {within}: something that is watched does not answer at all");
-    Draft::note("not_seen", message).suggest("autoheal probe METRIC looks at one kind of it").at(&texts.settings.file, "$.watch", 0..0)
+fn not_seen(path: &str, message: &str) -> Remark {
+    (path.to_owned(), Draft::note("not_seen", message))
 }
 
 fn placed(text: &source::Text, remarks: Vec<Remark>) -> Vec<Problem> {
@@ -90,7 +98,7 @@ fn about_processes(settings: &Settings, census: &Census) -> Vec<Remark> {
 fn no_process(entry: &ProcessEntry, census: &Census) -> Draft {
     let names: Vec<&str> = census.names.iter().map(String::as_str).collect();
     let (what, next) = match &entry.matcher {
-        ProcessMatch::Exe(path) if path.symlink_metadata().is_err() => (format!("there is no file {}", path.display()), None),
+        ProcessMatch::Exe(path) if census.missing.contains(path) => (format!("there is no file {}", path.display()), None),
         ProcessMatch::Exe(path) => (format!("nothing runs {}", path.display()), None),
         ProcessMatch::Command(name) => {
             let next = nearest(name, &names).map(|near| format!("did you mean {near:?}, which runs?"));
@@ -140,8 +148,8 @@ fn not_measured(survey: &Survey) -> Vec<Remark> {
         }
     }
     let measured = reasons.into_iter().map(|((kind, reason), targets)| (kind, format!("not measured: {}: {reason}", few(targets))));
-    let silent = survey.silent.iter().map(|(kind, what)| (*kind, format!("not measured: {what}: no answer in time")));
-    measured.chain(silent).map(|(kind, message)| (format!("$.{}", kind.settings_key()), Draft::note("not_seen", message))).collect()
+    let gaps = survey.gaps.iter().map(|(kind, gap)| (*kind, format!("not measured: {gap}")));
+    measured.chain(gaps).map(|(kind, message)| (format!("$.{}", kind.settings_key()), Draft::note("not_seen", message))).collect()
 }
 
 fn few(mut names: Vec<String>) -> String {

@@ -24,7 +24,8 @@ fn check(playbooks: &str, settings: &str, findings: Findings, expected: &[&str])
 
 fn census(entries: Vec<Result<Programs, String>>) -> Findings {
     let names = ["nginx", "postgres"].map(str::to_owned).into();
-    Findings { census: Census { entries, names }, ..Findings::default() }
+    let census = Census { entries, names, missing: ["/no/such/program".into()].into() };
+    Findings { survey: Some(Survey::default()), census: Some(census) }
 }
 
 fn programs(counts: &[(&str, usize)]) -> Result<Programs, String> {
@@ -34,7 +35,8 @@ fn programs(counts: &[(&str, usize)]) -> Result<Programs, String> {
 const PROCESSES: &str = r#"{"watch": {"processes": [
     {"name": "ngnix"},
     {"name": "worker", "match": {"pattern": "node .*it's"}},
-    {"name": "unit", "match": {"unit": "php-fpm.service"}}
+    {"name": "unit", "match": {"unit": "php-fpm.service"}},
+    {"name": "exe", "match": {"exe": "/no/such/program"}}
 ]}}"#;
 
 #[test]
@@ -43,11 +45,12 @@ fn entries_that_mean_no_process_are_noted_with_what_may_be_meant() {
     check(
         "{}",
         PROCESSES,
-        census(vec![none(), none(), none()]),
+        census(vec![none(), none(), none(), none()]),
         &[
             "note $.watch.processes[0] no_process: ngnix is not running: no process is called \"ngnix\" (did you mean \"nginx\", which runs?)",
             "note $.watch.processes[1].match.pattern no_process: worker is not running: no command line matches /node .*it's/ (`autoheal match --pattern 'node .*it'\\''s'` tries another one)",
             "note $.watch.processes[2] no_process: unit is not running: no process belongs to php-fpm.service",
+            "note $.watch.processes[3] no_process: exe is not running: there is no file /no/such/program",
         ],
     );
 }
@@ -84,7 +87,7 @@ fn sample(metric: &'static str, labels: &[(&str, &str)], value: Result<f64, &str
 }
 
 fn measured(samples: Vec<Sample>) -> Findings {
-    Findings { survey: Survey { samples, silent: Vec::new() }, ..Findings::default() }
+    Findings { survey: Some(Survey { samples, gaps: Vec::new() }), census: Some(Census::default()) }
 }
 
 #[test]
@@ -118,15 +121,28 @@ fn what_was_not_measured_is_one_note_for_a_kind_and_a_reason() {
     samples.push(sample("memory_usage", &[], Ok(1.0)));
     samples.push(sample("memory_pressure", &[], Err("this kernel has no PSI")));
     samples.push(sample("process_memory_mb", &[("process_name", "web")], Err("no process runs")));
-    let silent = vec![(Kind::Disk, "the mounted file systems".to_owned())];
-    let findings = Findings { survey: Survey { samples, silent }, ..Findings::default() };
+    let gaps = vec![(Kind::Disk, "no answer in time: the mounted file systems".to_owned())];
+    let findings = Findings { survey: Some(Survey { samples, gaps }), census: Some(Census::default()) };
     check(
         "{}",
         "{}",
         findings,
         &[
             "note $.watch.logs not_seen: not measured: path=/l/1, path=/l/2, path=/l/3 and 6 more: permission denied",
-            "note $.watch.disks not_seen: not measured: the mounted file systems: no answer in time",
+            "note $.watch.disks not_seen: not measured: no answer in time: the mounted file systems",
+        ],
+    );
+}
+
+#[test]
+fn what_did_not_come_back_at_all_is_said() {
+    check(
+        "{}",
+        "{}",
+        Findings { survey: None, census: None },
+        &[
+            "note $.watch.processes not_seen: no process could be looked at: one of them does not let itself be read",
+            "note $.watch not_seen: nothing was measured: something that is watched does not answer at all",
         ],
     );
 }
