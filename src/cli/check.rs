@@ -249,7 +249,7 @@ impl View {
             condition: playbook.condition.to_string(),
             on: match samples {
                 Some(samples) if !targets.is_empty() => check_targets::measured(playbook, &targets, samples),
-                _ => check_targets::named(playbook, &entries),
+                _ => check_targets::named(playbook, &entries, samples.is_some()),
             },
             targets,
             actions: playbook.actions.iter().map(|action| ActionView::new(action, playbook, config)).collect(),

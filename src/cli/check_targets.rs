@@ -30,16 +30,18 @@ pub(super) fn measured(playbook: &Playbook, targets: &[Labels], samples: &[Sampl
     lines
 }
 
-/// What the watch entries say, where nothing was measured.
-pub(super) fn named(playbook: &Playbook, entries: &[Watched]) -> Vec<Line> {
+/// What the watch entries say. `looked`: it was looked for their targets, and there are none.
+pub(super) fn named(playbook: &Playbook, entries: &[Watched], looked: bool) -> Vec<Line> {
     if entries.is_empty() {
-        return vec![text(nothing(playbook))];
+        let key = playbook.condition.leading().metric.kind.settings_key();
+        return vec![text(format!("nothing yet: {key} names no such target"))];
     }
-    entries.iter().map(|entry| text(entry.many.clone().unwrap_or_else(|| name(&entry.target.identity)))).collect()
-}
-
-fn nothing(playbook: &Playbook) -> String {
-    format!("nothing yet: {} names no such target", playbook.condition.leading().metric.kind.settings_key())
+    let entry = |entry: &Watched| match &entry.many {
+        Some(many) if looked => format!("nothing that is there now: {many}"),
+        Some(many) => many.clone(),
+        None => name(&entry.target.identity),
+    };
+    entries.iter().map(|one| text(entry(one))).collect()
 }
 
 fn text(name: String) -> Line {
@@ -54,6 +56,7 @@ fn line(playbook: &Playbook, identity: &Labels, samples: &[Sample]) -> Line {
     let own = detector::samples_of(&playbook.condition, identity, samples);
     let value = |sample: &Sample| match (&sample.value, &sample.reason) {
         (None, Some(reason)) => format!("not known: {reason}"),
+        (Some(_), Some(remark)) => format!("{} ({remark})", table::value(sample)),
         _ => table::value(sample),
     };
     let values: Vec<String> = match own.as_slice() {

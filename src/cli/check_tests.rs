@@ -181,6 +181,17 @@ fn many_targets_are_cut_in_the_text_and_all_in_the_json() {
 }
 
 #[test]
+fn a_glob_that_nothing_matches_now_is_told() {
+    let book = r#"{"log": {"condition": "log_file_size_mb > 1", "actions": []}}"#;
+    let place = Place::new(book, Some(r#"{"watch": {"logs": [{"path": "/no/such/*.log"}]}}"#));
+    let places = place.places();
+    let mut out = Vec::new();
+    run(&Check::default(), Context { look: Some(&look), ..context(&places) }, &mut out).unwrap();
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains("  on          nothing that is there now: every file that matches /no/such/*.log\n"), "{out}");
+}
+
+#[test]
 fn a_host_that_does_not_answer_is_a_note_and_the_rest_is_told() {
     let place = Place::new(TELLS, Some(TOLD));
     let places = place.places();

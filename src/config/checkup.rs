@@ -35,9 +35,7 @@ pub fn remarks(config: &Config, texts: &Texts, findings: &Findings) -> Vec<Probl
     let mut about_settings = Vec::new();
     match &findings.census {
         Some(census) => about_settings.extend(about_processes(&config.settings, census)),
-        None => {
-            about_settings.push(not_seen("$.watch.processes", "no process could be looked at: one of them does not let itself be read"))
-        }
+        None => about_settings.push(not_seen("$.watch.processes", "the processes could not be looked at in time")),
     }
     match &findings.survey {
         Some(survey) => {

@@ -141,7 +141,7 @@ fn what_did_not_come_back_at_all_is_said() {
         "{}",
         Findings { survey: None, census: None },
         &[
-            "note $.watch.processes not_seen: no process could be looked at: one of them does not let itself be read",
+            "note $.watch.processes not_seen: the processes could not be looked at in time",
             "note $.watch not_seen: nothing was measured: something that is watched does not answer at all",
         ],
     );

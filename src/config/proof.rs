@@ -44,7 +44,7 @@ fn weak_verify(condition: &Condition, verify: &Condition) -> Option<Draft> {
     values.sort_unstable();
     let values = if values.len() == 1 { world.values().map(Value::to_string).collect() } else { values.join(", ") };
     let message = format!("the verification is weaker than the condition: at {values} both {verify} and {condition} hold");
-    Some(Draft::warning("weak_verify", message))
+    Some(Draft::warning("weak_verify", message).suggest("leave verify out, and the condition must no longer hold"))
 }
 
 /// A condition that is false whatever is measured.
@@ -147,4 +147,48 @@ fn proven_by_file(playbook: &Playbook, settings: &Settings) -> Option<Draft> {
         format!("a renewal is proven by the file alone ({}): a server that goes on with the old certificate is not seen", paths.join(", "));
     let next = "watch the server as well: {\"name\": \"…\", \"host\": \"…\"} in watch.certificates";
     Some(Draft::warning("proven_by_file", message).suggest(next))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{Strategy, any, prop, prop_assert_eq, proptest};
+
+    use super::super::expression::parse;
+    use super::*;
+
+    /// Comparisons of one percentage with whole numbers, combined.
+    fn condition() -> impl Strategy<Value = String> {
+        let operator = prop::sample::select(vec![">", ">=", "<", "<=", "==", "!="]);
+        let comparison = (operator, 0..=100_u8, any::<bool>()).prop_map(|(operator, constant, negated)| {
+            let text = format!("disk_usage {operator} {constant}");
+            if negated { format!("!({text})") } else { text }
+        });
+        let both = (comparison.clone(), prop::sample::select(vec!["&&", "||"]), comparison);
+        both.prop_map(|(one, word, other)| format!("{one} {word} {other}"))
+    }
+
+    proptest! {
+        #[test]
+        fn a_witness_is_found_if_and_only_if_there_is_one(condition in condition(), verify in condition()) {
+            let (condition, verify) = (parse(&condition).unwrap(), parse(&verify).unwrap());
+            // Halves lie between any two of the constants.
+            let worlds = (0..=200).map(|half| World::from([("disk_usage", Value::Number(f64::from(half) / 2.0))]));
+            let worlds: Vec<World> = worlds.collect();
+            let both = worlds.iter().any(|world| holds(&condition, world) && holds(&verify, world));
+            prop_assert_eq!(weak_verify(&condition, &verify).is_some(), both);
+            prop_assert_eq!(never_holds(&condition).is_none(), worlds.iter().any(|world| holds(&condition, world)));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_judged_is_left_alone() {
+        let weak = |condition: &str, verify: &str| weak_verify(&parse(condition).unwrap(), &parse(verify).unwrap()).is_some();
+        assert!(!weak("disk_usage > 90", "inode_usage < 95"), "another metric");
+        assert!(!weak("disk_usage{mount=\"/\"} > 90", "disk_usage{mount=\"/data\"} < 95"), "another target");
+        assert!(weak("disk_usage{mount=\"/\"} > 90", "disk_usage{mount=\"/\"} < 95"));
+        assert!(weak("api_latency_ms > 2000", "api_latency_ms != 2500"), "a failed request is infinitely slow");
+        let metrics = ["memory_usage", "cpu_usage", "swap_usage", "memory_pressure", "load_average", "memory_available_mb"];
+        let many = metrics.map(|metric| format!("{metric} > 1")).join(" && ");
+        assert!(weak("memory_usage > 1 && cpu_usage > 1", "memory_usage > 2") && !weak(&many, "memory_usage > 2"), "too much to be judged");
+    }
 }
