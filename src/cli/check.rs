@@ -11,12 +11,14 @@ use super::Failure;
 use super::check_targets::{self, Line};
 use super::check_text::Page;
 use crate::clock::in_words;
+use crate::collect::Survey;
 use crate::config::checkup::{self, Findings};
 use crate::config::ignored::ignored;
 use crate::config::playbook::{Action, Playbook, Strategy};
 use crate::config::problem::{Level, Problem};
+use crate::config::rehearsal::refused_now;
 use crate::config::settings::Settings;
-use crate::config::source::{PLAYBOOKS, Source, Sources};
+use crate::config::source::{PLAYBOOKS, Source, Sources, Texts};
 use crate::config::watched::concerned;
 use crate::config::words::{self, proven_by, selector};
 use crate::config::{Config, Loaded, Location, Places, Trust, load_sources};
@@ -99,10 +101,18 @@ pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::An
     let findings = loaded.result.as_ref().ok().zip(context.look).map(|(config, look)| look(&config.settings));
     if let (Ok(config), Some(findings)) = (&mut loaded.result, &findings) {
         let seen = checkup::remarks(config, &loaded.texts, findings);
-        config.remarks.extend(seen);
+        let refused = findings.survey.as_ref().map_or_else(Vec::new, |survey| rehearsed(config, &loaded.texts, survey));
+        config.remarks.extend(seen.into_iter().chain(refused));
     }
     let samples = findings.and_then(|findings| findings.survey).map(|survey| survey.samples);
     print(&loaded, samples.as_deref(), args, context, out)
+}
+
+/// What the guard would refuse now. It looks at the targets' own paths, so it may hang like a measurement.
+fn rehearsed(config: &Config, texts: &Texts, survey: &Survey) -> Vec<Problem> {
+    let (own, playbooks, survey) = (config.clone(), texts.playbooks.clone(), survey.clone());
+    let refused = threads::within("check:rehearse", HUNG, move || refused_now(&own, &playbooks, &survey));
+    refused.unwrap_or_else(|| vec![checkup::not_rehearsed(texts)])
 }
 
 fn print(loaded: &Loaded, samples: Option<&[Sample]>, args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::Answer {

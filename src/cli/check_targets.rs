@@ -1,6 +1,7 @@
 //! The targets of a playbook in words, each with what was measured of it.
 
 use super::table;
+use crate::config::checkup::name;
 use crate::config::playbook::Playbook;
 use crate::config::watched::Watched;
 use crate::detect::detector;
@@ -46,10 +47,6 @@ pub(super) fn named(playbook: &Playbook, entries: &[Watched], looked: bool) -> V
 
 fn text(name: String) -> Line {
     Line { name, value: String::new(), holds: false }
-}
-
-fn name(labels: &Labels) -> String {
-    if labels.is_empty() { "this host".to_owned() } else { labels.to_string() }
 }
 
 fn line(playbook: &Playbook, identity: &Labels, samples: &[Sample]) -> Line {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::clock::Moment;
-use crate::collect::Survey;
+
 use crate::collect::census::Census;
 use crate::collect::test_rig::{self, Child};
 use crate::config::source::SETTINGS;
@@ -148,7 +148,7 @@ fn disk(name: &'static str, mount: &str, value: f64) -> Sample {
 }
 
 fn measured(samples: Vec<Sample>) -> impl Fn(&Arc<Settings>) -> Findings {
-    move |_| Findings { survey: Some(Survey { samples: samples.clone(), gaps: Vec::new() }), census: Some(Census::default()) }
+    move |_| Findings { survey: Some(Survey { samples: samples.clone(), ..Survey::default() }), census: Some(Census::default()) }
 }
 
 #[test]

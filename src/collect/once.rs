@@ -9,7 +9,7 @@ use super::entry::Entry;
 use super::looks::APART;
 use super::pool::{self, Done, Job, Panicked, Pool};
 use super::shared::Shared;
-use super::{Collector, Exclusions};
+use super::{Collector, Exclusions, Units};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
@@ -23,6 +23,8 @@ pub struct Survey {
     /// Where targets may be that are found only by looking, and that could not be found: `no answer in time: files that match
     /// /mnt/*.log`.
     pub gaps: Vec<(Kind, String)>,
+    /// In which unit each watched process was seen.
+    pub units: Units,
 }
 
 /// Measures everything once, now, in parallel, for at most `limit`; what did not answer by then is unknown.
@@ -51,7 +53,7 @@ pub fn survey(settings: &Settings, limit: Duration) -> Survey {
         }
     }
     round.receive_until(end, false);
-    round.survey()
+    Survey { units: shared.units().clone(), ..round.survey() }
 }
 
 struct Round {
@@ -137,7 +139,7 @@ impl Round {
             let interval = entry.interval();
             samples.into_iter().map(move |sample| Sample { interval, ..sample })
         };
-        Survey { samples: self.entries.into_iter().zip(self.results).flat_map(stamped).collect(), gaps }
+        Survey { samples: self.entries.into_iter().zip(self.results).flat_map(stamped).collect(), gaps, units: Units::default() }
     }
 }
 

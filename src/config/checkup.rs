@@ -51,12 +51,19 @@ fn not_seen(path: &str, message: &str) -> Remark {
     (path.to_owned(), Draft::note("not_seen", message))
 }
 
-fn placed(text: &source::Text, remarks: Vec<Remark>) -> Vec<Problem> {
+pub(super) fn placed(text: &source::Text, remarks: Vec<Remark>) -> Vec<Problem> {
     let Ok(document) = Document::open(text) else { return Vec::new() };
     let mut problems: Vec<Problem> =
         remarks.into_iter().map(|(path, draft)| draft.at(&text.file, &path, document.head_of(&path))).collect();
     place(&text.text, &mut problems);
     problems
+}
+
+/// That the guard could not be asked about the targets.
+#[must_use]
+pub fn not_rehearsed(texts: &Texts) -> Problem {
+    let message = "whether the commands may run for these targets could not be tried: a path that they name does not answer";
+    Draft::note("not_seen", message).at(&texts.playbooks.file, "$", 0..0)
 }
 
 /// A target whose condition and verification hold both at this moment: acting on it would prove nothing.
@@ -66,7 +73,7 @@ fn already_proven(playbook: &Playbook, samples: &[Sample]) -> Option<Remark> {
         playbook.condition.state_of(identity, samples) == Some(true) && verify.state_of(identity, samples) == Some(true)
     };
     let identity = detector::concerned(playbook, samples).into_iter().find(both).filter(|_| playbook.enabled)?;
-    let target = if identity.is_empty() { "this host".to_owned() } else { identity.to_string() };
+    let target = name(&identity);
     let values: Vec<String> = detector::samples_of(verify, &identity, samples)
         .iter()
         .map(|sample| format!("{} {}", sample.metric.name, sample.value.as_ref().map_or_else(String::new, Value::to_string)))
@@ -150,7 +157,13 @@ fn not_measured(survey: &Survey) -> Vec<Remark> {
     measured.chain(gaps).map(|(kind, message)| (format!("$.{}", kind.settings_key()), Draft::note("not_seen", message))).collect()
 }
 
-fn few(mut names: Vec<String>) -> String {
+/// A target in words.
+pub(crate) fn name(identity: &Labels) -> String {
+    if identity.is_empty() { "this host".to_owned() } else { identity.to_string() }
+}
+
+/// The first few of these.
+pub(super) fn few(mut names: Vec<String>) -> String {
     let more = names.len().saturating_sub(MOST_NAMES);
     names.truncate(MOST_NAMES);
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };

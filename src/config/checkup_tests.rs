@@ -87,7 +87,7 @@ fn sample(metric: &'static str, labels: &[(&str, &str)], value: Result<f64, &str
 }
 
 fn measured(samples: Vec<Sample>) -> Findings {
-    Findings { survey: Some(Survey { samples, gaps: Vec::new() }), census: Some(Census::default()) }
+    Findings { survey: Some(Survey { samples, ..Survey::default() }), census: Some(Census::default()) }
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn what_was_not_measured_is_one_note_for_a_kind_and_a_reason() {
     samples.push(sample("memory_pressure", &[], Err("this kernel has no PSI")));
     samples.push(sample("process_memory_mb", &[("process_name", "web")], Err("no process runs")));
     let gaps = vec![(Kind::Disk, "no answer in time: the mounted file systems".to_owned())];
-    let findings = Findings { survey: Some(Survey { samples, gaps }), census: Some(Census::default()) };
+    let findings = Findings { survey: Some(Survey { samples, gaps, ..Survey::default() }), census: Some(Census::default()) };
     check(
         "{}",
         "{}",

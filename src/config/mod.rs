@@ -25,6 +25,7 @@ mod raw_playbooks;
 mod raw_settings;
 mod raw_silence;
 mod raw_watch;
+pub mod rehearsal;
 pub mod reload;
 mod remarks;
 mod render;

@@ -56,6 +56,8 @@ codes! {
         Action: r#"{"type": "signal_process", "process": "wbe", "signal": "HUP"}"# => r#"{"type": "signal_process", "process": "web", "signal": "HUP"}"#;
     Warning already_proven: "the verification holds now, while the condition does",
         "At this moment the playbook would act on this target, and the proof of the heal holds before anything was done: it cannot tell whether the repair worked. Verify what the condition measures, below its limit.";
+    Warning refused_here: "the guard would refuse an action for a target that exists now",
+        "The file is legal, but this target fills a placeholder with what no rule allows, or with a service that neither the settings nor the service manager know: the heal would fail and its breaker open. Add a rule, name the service in watch.processes, or leave the target out with where.";
     Note no_process: "no process is what this entry of watch.processes means",
         "Either the program does not run now, and a playbook on process_status == stopped fires, or the entry means another one than you think. autoheal match NAME shows what it finds; autoheal match --pattern 'RE' tries another pattern.";
     Warning several_programs: "a process entry means several different programs",
