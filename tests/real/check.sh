@@ -109,4 +109,4 @@ checked 15 "a check by an ordinary user without a network" \
 says "the pid file may not be read" "$DIR/private/pid cannot be read: permission denied"
 says "the log may not be read" "path=$DIR/private/app.log: permission denied"
 says "the directory may not be read" "may not be read everywhere: files that match $DIR/private/*.log"
-says "the endpoint is down, and so the condition holds" "infinite: the condition holds now"
+says "the endpoint is down, and so the condition holds" "): the condition holds now"
