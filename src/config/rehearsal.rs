@@ -72,11 +72,11 @@ fn depends_on_target(kind: RefusalKind) -> bool {
 fn values(playbook: &Playbook, target: &Target) -> Values {
     let labels = target.labels();
     let metric = playbook.condition.leading().metric.name;
-    let facts = placeholder::FACTS.iter().map(|fact| match *fact {
-        "playbook" => (*fact, playbook.id.as_str()),
-        "metric" => (*fact, metric),
-        "severity" => (*fact, playbook.severity.name()),
-        _ => (*fact, "0"),
+    let facts = placeholder::facts().map(|fact| match fact {
+        "playbook" => (fact, playbook.id.as_str()),
+        "metric" => (fact, metric),
+        "severity" => (fact, playbook.severity.name()),
+        _ => (fact, "0"),
     });
     labels.iter().chain(facts).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
