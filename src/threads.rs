@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 
@@ -52,4 +53,29 @@ pub fn try_spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> st
     };
     thread::Builder::new().name(name.to_owned()).stack_size(STACK_BYTES).spawn(run)?;
     Ok(Worker { name, ended })
+}
+
+/// Does something that may never come back, on a thread of its own that is then left behind. `None`: it did not end within the
+/// limit, it panicked, or the system has no thread left.
+pub fn within<T: Send + 'static>(name: &'static str, limit: Duration, body: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    let (sender, receiver) = bounded(1);
+    let worker = try_spawn(name, move || {
+        // When it comes too late nobody waits for it any more.
+        let _ = sender.send(body());
+    });
+    worker.ok().and_then(|_| receiver.recv_timeout(limit).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_come_back_is_left_behind() {
+        let (held, gate) = bounded::<()>(0);
+        assert_eq!(within("test:back", Duration::from_secs(20), || 7), Some(7));
+        assert_eq!(within("test:hangs", Duration::from_millis(20), move || gate.recv().is_err()), None);
+        assert_eq!(within("test:panics", Duration::from_secs(20), || -> u8 { panic!("on purpose") }), None);
+        drop(held);
+    }
 }

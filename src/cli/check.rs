@@ -2,20 +2,31 @@
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 
+use super::Failure;
+use super::check_targets::{self, Line};
+use super::check_text::Page;
+use crate::clock::in_words;
+use crate::collect::Survey;
+use crate::config::checkup::{self, Findings};
+use crate::config::ignored::ignored;
 use crate::config::playbook::{Action, Playbook, Strategy};
 use crate::config::problem::{Level, Problem};
+use crate::config::rehearsal::refused_now;
 use crate::config::settings::Settings;
-use crate::config::source::{PLAYBOOKS, Source};
-use crate::config::watched::{Watched, concerned};
+use crate::config::source::{PLAYBOOKS, Source, Sources, Texts};
+use crate::config::watched::concerned;
 use crate::config::words::{self, proven_by, selector};
-use crate::config::{Config, Loaded, Places, Trust, load_sources, render, visible};
+use crate::config::{Config, Loaded, Location, Places, Trust, load_sources};
 use crate::detect::condition::Selector;
 use crate::detect::detector;
 use crate::heal::guard::Request;
 use crate::sample::{Labels, Sample};
+use crate::{collect, threads};
 
 /// Validates the configuration, then says in words when each playbook fires, on which targets, what it runs and by which rule, and how the repair is proven.
 ///
@@ -33,8 +44,8 @@ pub struct Check {
     pub strict: bool,
 }
 
-/// Measures everything that the settings watch, once.
-pub type Measure = dyn Fn(&Settings) -> Vec<Sample>;
+/// Looks at everything that the settings watch, once.
+pub type Look = dyn Fn(&Arc<Settings>) -> Findings;
 
 /// What the command needs besides its own arguments.
 #[derive(Clone, Copy)]
@@ -45,8 +56,11 @@ pub struct Context<'a> {
     pub json: bool,
     /// Colours in the text.
     pub color: bool,
-    /// Measures everything once, to name the targets that exist now; without it they are taken from the settings.
-    pub measure: Option<&'a Measure>,
+    /// How many columns a line has; `None`: as many as it wants.
+    pub width: Option<usize>,
+    /// Looks at this host, to name the targets that exist now and what is wrong with them; without it they are taken from the
+    /// settings.
+    pub look: Option<&'a Look>,
 }
 
 impl std::fmt::Debug for Context<'_> {
@@ -55,37 +69,75 @@ impl std::fmt::Debug for Context<'_> {
     }
 }
 
+/// How long is measured.
+const MEASURE: Duration = Duration::from_secs(5);
+
+/// After this the files, or a look at the host, are called hung: something does not even let itself be given up.
+const HUNG: Duration = Duration::from_secs(8);
+
+/// Looks at this host, for some seconds at most.
+#[must_use]
+pub fn look(settings: &Arc<Settings>) -> Findings {
+    let [own, also] = [Arc::clone(settings), Arc::clone(settings)];
+    Findings {
+        survey: threads::within("check:measure", HUNG, move || collect::survey(&own, MEASURE)),
+        census: threads::within("check:census", HUNG, move || collect::census::census(&also.watch.processes)),
+    }
+}
+
 /// Runs the command. The answer is the exit code: 1 on errors (with `--strict` on warnings too), else 0.
 ///
 /// # Errors
-/// When `out` cannot be written.
-pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> io::Result<u8> {
-    let loaded = load(args, context.places);
+/// When the files cannot be looked at, or `out` cannot be written.
+pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::Answer {
+    let (own, places) = (args.clone(), context.places.clone());
+    let Some(mut loaded) = threads::within("check:load", HUNG, move || load(&own, &places)) else {
+        let text = format!(
+            "the configuration could not be read within {}: its directory, or one that a rule names, does not answer",
+            in_words(HUNG)
+        );
+        return Err(Failure::new("hung", text));
+    };
+    let findings = loaded.result.as_ref().ok().zip(context.look).map(|(config, look)| look(&config.settings));
+    if let (Ok(config), Some(findings)) = (&mut loaded.result, &findings) {
+        let seen = checkup::remarks(config, &loaded.texts, findings);
+        let refused = findings.survey.as_ref().map_or_else(Vec::new, |survey| rehearsed(config, &loaded.texts, survey));
+        config.remarks.extend(seen.into_iter().chain(refused));
+    }
+    let samples = findings.and_then(|findings| findings.survey).map(|survey| survey.samples);
+    print(&loaded, samples.as_deref(), args, context, out)
+}
+
+/// What the guard would refuse now. It looks at the targets' own paths, so it may hang like a measurement.
+fn rehearsed(config: &Config, texts: &Texts, survey: &Survey) -> Vec<Problem> {
+    let (own, playbooks, survey) = (config.clone(), texts.playbooks.clone(), survey.clone());
+    let refused = threads::within("check:rehearse", HUNG, move || refused_now(&own, &playbooks, &survey));
+    refused.unwrap_or_else(|| vec![checkup::not_rehearsed(texts)])
+}
+
+fn print(loaded: &Loaded, samples: Option<&[Sample]>, args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::Answer {
     let (config, problems) = match &loaded.result {
         Ok(config) => (Some(config), &config.remarks),
         Err(problems) => (None, problems),
     };
     let count = |level| problems.iter().filter(|problem| problem.severity == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
-    let samples = config.zip(context.measure).map(|(config, measure)| measure(&config.settings));
-    let playbooks: Vec<View> = config
-        .map_or_else(Vec::new, |config| config.playbooks.iter().map(|playbook| View::new(playbook, config, samples.as_deref())).collect());
+    let views = |config: &Config| config.playbooks.iter().map(|playbook| View::new(playbook, config, samples)).collect();
+    let playbooks: Vec<View> = config.map_or_else(Vec::new, views);
     if context.json {
         let answer = Answer { ok: errors == 0, errors, warnings, problems, playbooks };
-        serde_json::to_writer_pretty(&mut *out, &answer)?;
+        serde_json::to_writer_pretty(&mut *out, &answer).map_err(io::Error::from)?;
         writeln!(out)?;
     } else {
-        out.write_all(render(problems, &loaded.texts, context.color).as_bytes())?;
-        if let Some(worst) = problems.iter().min_by_key(|problem| problem.severity) {
-            writeln!(out, "`autoheal explain {}` says more; so it does for every code", worst.code)?;
-        }
-        playbooks.iter().try_for_each(|playbook| playbook.write(out))?;
-        writeln!(out, "{}", summary(config, errors, warnings))?;
+        let mut page = Page { out, width: context.width, color: context.color };
+        page.problems(problems, &loaded.texts)?;
+        playbooks.iter().try_for_each(|playbook| page.playbook(playbook))?;
+        page.summary(&summary(config, errors, warnings))?;
     }
     Ok(u8::from(errors > 0 || (args.strict && warnings > 0)))
 }
 
-/// The files that were named, and the others from where the agent would take them.
+/// The files that were named, and the others from where the agent would take them; with what else lies beside them.
 fn load(args: &Check, places: &Places) -> Loaded {
     let location = places.locate();
     let mut sources = location.sources();
@@ -101,12 +153,29 @@ fn load(args: &Check, places: &Places) -> Loaded {
     if let Some(file) = &args.playbooks {
         sources.playbooks = Source::File(file.clone());
     }
-    let mut loaded = load_sources(&sources, location.dir, trust);
-    match &mut loaded.result {
-        Ok(config) => config.remarks.splice(0..0, location.remarks),
-        Err(problems) => problems.splice(0..0, location.remarks),
+    let mut loaded = load_sources(&sources, location.dir.clone(), trust);
+    let beside = not_read(&location, places, &sources, &loaded);
+    let problems = match &mut loaded.result {
+        Ok(config) => &mut config.remarks,
+        Err(problems) => problems,
     };
+    problems.splice(0..0, location.remarks);
+    problems.extend(beside);
     loaded
+}
+
+/// Files that look as if they were meant: in the directory of the configuration; where there is none, in those where one is
+/// looked for.
+fn not_read(location: &Location, places: &Places, sources: &Sources, loaded: &Loaded) -> Vec<Problem> {
+    let path = |source: &Source| if let Source::File(path) = source { Some(places.here.join(path)) } else { None };
+    let read: Vec<PathBuf> = [&sources.playbooks, &sources.settings].into_iter().filter_map(path).collect();
+    let mentions = |name: &str| loaded.texts.settings.text.contains(name);
+    let local = places.here.join("config");
+    let dirs: Vec<(&PathBuf, bool)> = match &location.dir {
+        Some(dir) => vec![(dir, !location.local)],
+        None => places.system.iter().map(|dir| (dir, true)).chain([(&local, false)]).filter(|(dir, _)| dir.is_dir()).collect(),
+    };
+    dirs.into_iter().flat_map(|(dir, own)| ignored(dir, &read, mentions, own)).collect()
 }
 
 fn summary(config: Option<&Config>, errors: usize, warnings: usize) -> String {
@@ -138,33 +207,37 @@ struct Answer<'a> {
 
 /// One playbook in words.
 #[derive(Debug, Serialize)]
-struct View {
-    id: String,
+pub(super) struct View {
+    pub(super) id: String,
     enabled: bool,
     /// The condition in words.
-    fires_when: String,
+    pub(super) fires_when: String,
     /// The condition as an expression, in its one canonical form.
-    condition: String,
+    pub(super) condition: String,
     targets: Vec<Labels>,
-    actions: Vec<ActionView>,
-    proven_by: String,
+    pub(super) actions: Vec<ActionView>,
+    pub(super) proven_by: String,
+    /// `critical, dry run`
     #[serde(skip)]
-    head: String,
+    pub(super) state: String,
     #[serde(skip)]
-    on: Vec<String>,
+    pub(super) description: String,
+    /// The targets in words.
     #[serde(skip)]
-    ladder: bool,
+    pub(super) on: Vec<Line>,
+    #[serde(skip)]
+    pub(super) ladder: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct ActionView {
+pub(super) struct ActionView {
     /// The words that would run; for a native action the line that the guard was asked about.
-    argv: Vec<String>,
+    pub(super) argv: Vec<String>,
     /// The rule that allows it; empty for what touches nothing.
-    rule: String,
-    text: String,
+    pub(super) rule: String,
+    pub(super) text: String,
     #[serde(skip)]
-    conditions: Vec<String>,
+    pub(super) conditions: Vec<String>,
 }
 
 impl View {
@@ -184,53 +257,18 @@ impl View {
             enabled: playbook.enabled,
             fires_when: words::condition(&playbook.condition),
             condition: playbook.condition.to_string(),
-            on: on(&entries, &targets, samples.is_some()),
+            on: match samples {
+                Some(samples) if !targets.is_empty() => check_targets::measured(playbook, &targets, samples),
+                _ => check_targets::named(playbook, &entries, samples.is_some()),
+            },
             targets,
             actions: playbook.actions.iter().map(|action| ActionView::new(action, playbook, config)).collect(),
             proven_by: proven_by(playbook),
-            head: format!("{} ({}{state}): {}", playbook.id, playbook.severity.name(), playbook.description),
+            state: format!("{}{state}", playbook.severity.name()),
+            description: playbook.description.clone(),
             ladder: playbook.strategy == Strategy::Ladder,
         }
     }
-
-    fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        writeln!(out, "\n{}", visible(&self.head))?;
-        writeln!(out, "  fires when  {}", visible(&self.fires_when))?;
-        writeln!(out, "  condition   {}", visible(&self.condition))?;
-        write_list(out, "on", &self.on)?;
-        let does: Vec<String> = self.actions.iter().enumerate().map(|(index, action)| action.line(index)).collect();
-        if self.ladder {
-            writeln!(out, "  does        step by step, until one is proven:")?;
-            write_list(out, "", &does)?;
-        } else {
-            write_list(out, "does", &does)?;
-        }
-        writeln!(out, "  proven by   {}", visible(&self.proven_by))
-    }
-}
-
-fn write_list(out: &mut dyn Write, head: &str, lines: &[String]) -> io::Result<()> {
-    lines.iter().enumerate().try_for_each(|(index, line)| {
-        let head = if index == 0 { head } else { "" };
-        writeln!(out, "  {head:<11} {line}")
-    })
-}
-
-/// A glob may match hundreds of logs; the JSON names them all.
-const MOST_TARGETS: usize = 12;
-
-/// The targets in words: what was measured, else what the watch entries say.
-fn on(entries: &[Watched], targets: &[Labels], measured: bool) -> Vec<String> {
-    let named = |labels: &Labels| if labels.is_empty() { "this host".to_owned() } else { visible(&labels.to_string()) };
-    if measured && !targets.is_empty() {
-        let more = targets.len().saturating_sub(MOST_TARGETS);
-        let rest = (more > 0).then(|| format!("and {more} more"));
-        return targets.iter().take(MOST_TARGETS).map(named).chain(rest).collect();
-    }
-    if entries.is_empty() {
-        return vec!["nothing yet: no target of this kind is watched".to_owned()];
-    }
-    entries.iter().map(|entry| entry.many.as_ref().map_or_else(|| named(&entry.target.identity), |many| visible(many))).collect()
 }
 
 impl ActionView {
@@ -238,11 +276,13 @@ impl ActionView {
         let reviewed = Request::of(&action.kind).and_then(|request| config.policy.check(&request).ok());
         let approval =
             action.requires_approval || playbook.requires_approval || reviewed.as_ref().is_some_and(|reviewed| reviewed.requires_approval);
+        let missing = reviewed.as_ref().is_some_and(|reviewed| reviewed.missing_program.is_some());
         let mut conditions: Vec<String> = action.frees.iter().map(|path| format!("only where {path} lies")).collect();
         conditions.extend(action.when.0.iter().map(|test| format!("only for {}", selector(&Selector(vec![test.clone()])))));
         let others = [
             (approval, "asks first"),
-            (action.skip_if_missing, "skipped if not installed"),
+            (action.skip_if_missing && missing, "skipped: not installed here"),
+            (missing && !action.skip_if_missing, "fails: not installed here"),
             (action.continue_on_failure, "its failure stops nothing"),
         ];
         conditions.extend(others.into_iter().filter(|(holds, _)| *holds).map(|(_, words)| words.to_owned()));
@@ -253,27 +293,6 @@ impl ActionView {
             argv: reviewed.map_or_else(|| vec![action.kind.name().to_owned()], |reviewed| reviewed.argv),
         }
     }
-
-    fn line(&self, index: usize) -> String {
-        let argv: Vec<String> = self.argv.iter().map(|word| quoted(word)).collect();
-        let mut line = format!("{}. {}", index + 1, visible(&argv.join(" ")));
-        if self.text != self.argv.join(" ") && self.argv.first() != Some(&self.text) {
-            line.push_str(&format!(": {}", visible(&self.text)));
-        }
-        if !self.conditions.is_empty() {
-            line.push_str(&format!(" ({})", visible(&self.conditions.join(", "))));
-        }
-        if !self.rule.is_empty() {
-            line.push_str(&format!("\n                 by the rule  {}", visible(&self.rule)));
-        }
-        line
-    }
-}
-
-/// A word as one would type it, so that it is seen where it begins and ends.
-fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=+,@{}%".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]

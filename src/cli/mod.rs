@@ -4,6 +4,8 @@ pub mod agent;
 pub mod allow;
 pub mod answer;
 pub mod check;
+mod check_targets;
+mod check_text;
 pub mod explain;
 mod fields;
 pub mod heal;
@@ -26,12 +28,10 @@ use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::error::ErrorKind as ErrorKindOfClap;
 use clap::{Parser, Subcommand};
 
-use crate::collect;
 use crate::config::{self, Config, Loaded, Location, Places};
 use crate::serve::protocol::Refusal;
 use screen::Screen;
@@ -275,9 +275,8 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         None => run::run(&run::RunArgs::default(), &places, cli.quiet),
         Some(Command::Run(args)) => run::run(args, &places, cli.quiet),
         Some(Command::Check(args)) => {
-            let measure = |settings: &config::settings::Settings| collect::measure_once(settings, CHECK_MEASURES);
-            let context = check::Context { places: &places, json: cli.json, color: cli.is_coloured(), measure: Some(&measure) };
-            Ok(check::run(args, context, out)?)
+            let (color, width) = (cli.is_coloured(), check_text::columns());
+            check::run(args, check::Context { places: &places, json: cli.json, color, width, look: Some(&check::look) }, out)
         }
         Some(Command::Explain(args)) => explain::run(args, cli.json, out),
         Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
@@ -305,9 +304,6 @@ fn answered(args: &answer::AnswerArgs, decision: answer::Decision, desk: &agent:
     let talk = &mut answer::Dialogue { input: &mut input.lock(), is_terminal, out, errors: &mut errors() };
     answer::run(args, decision, desk, talk)
 }
-
-/// How long `check` measures in order to name the targets that exist now.
-const CHECK_MEASURES: Duration = Duration::from_secs(5);
 
 impl Cli {
     /// Whether what goes to standard output is for a parser.

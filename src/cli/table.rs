@@ -58,7 +58,7 @@ fn target(sample: &Sample) -> String {
 }
 
 /// `96.2 %`, `running`, `infinite`, `unknown`.
-fn value(sample: &Sample) -> String {
+pub(super) fn value(sample: &Sample) -> String {
     match &sample.value {
         None => "unknown".to_owned(),
         Some(Value::Number(number)) => with_unit(sample.metric, *number),

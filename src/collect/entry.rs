@@ -118,7 +118,8 @@ impl Entry {
             Self::AllDisks(_) => mounts.can_hang() && mounts.watched().iter().any(|mount| mount.may_hang()),
             Self::Disk(entry) => mounts.at(&entry.mount).is_some_and(super::mounts::Mount::may_hang),
             Self::Process(entry) => match &entry.matcher {
-                ProcessMatch::Pidfile(path) => mounts.may_hang(path),
+                // The executable's path is resolved: it may be a link.
+                ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => mounts.may_hang(path),
                 _ => false,
             },
             Self::Certificate(entry) => match &entry.source {
@@ -178,6 +179,16 @@ impl Entry {
                 _ => Some(certificate::target(entry)),
             },
             Self::Log(entry) => exact(&entry.path).then(|| one("path", &entry.path))?.filter(|_| !entry.recursive),
+        }
+    }
+
+    /// What an entry without a [named target](Self::named_target) looks at.
+    pub(crate) fn in_words(&self) -> String {
+        let files = |path: &str, recursive| if recursive { format!("files below {path}") } else { format!("files that match {path}") };
+        match self {
+            Self::Log(entry) => files(&entry.path, entry.recursive),
+            Self::Certificate(CertificateEntry { source: CertificateSource::Files { path }, .. }) => files(path, false),
+            _ => "the mounted file systems".to_owned(),
         }
     }
 

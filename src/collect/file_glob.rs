@@ -63,8 +63,9 @@ impl FileGlob {
             }
             None => parts.len(),
         };
-        // An alternative may hold slashes (`{a,b/c}`), so only plain wildcards bound the depth.
-        let unbounded = recursive || text.contains("**") || text.contains('{');
+        // Alternatives that hold slashes (`{a,b/c}`) do not bound the depth.
+        let alternatives = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
+        let unbounded = recursive || text.contains("**") || alternatives.is_some_and(|(inside, _)| inside.contains('/'));
         let depth = if unbounded { MAX_DEPTH } else { parts.len() - fixed };
         Self { text: text.to_owned(), recursive, base: parts[..fixed].iter().collect(), glob, depth }
     }
@@ -195,8 +196,12 @@ mod tests {
         assert!(found("*/a.log").complete && found("none/*.log").complete && found("one/a.log/*").complete);
         // A link that leads in a circle is something, but nobody can say what. (Root may read every directory.)
         symlink(dir.path().join("circle"), dir.path().join("circle")).unwrap();
-        let found = found("*/a.log");
-        assert!(!found.complete && found.files.len() == 1);
+        let here = found("*/a.log");
+        assert!(!here.complete && here.files.len() == 1);
+        // Nor does it matter where nothing is looked for.
+        symlink(dir.path().join("one/circle"), dir.path().join("one/circle")).unwrap();
+        fs::remove_file(dir.path().join("circle")).unwrap();
+        assert!(found("{one,a.log}").complete && !found("{one,one/b}").complete);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! runs on a pool that grows only while its threads are stuck. A target has at most one measurement under way: a tick
 //! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
 
+pub mod census;
 pub(crate) mod certificate;
 pub(crate) mod chain;
 mod counts;
@@ -50,7 +51,7 @@ use crate::threads::{self, Worker};
 
 pub use counts::Counts;
 pub use exclusions::{Excluded, Exclusions};
-pub use once::measure_once;
+pub use once::{Survey, measure_once, survey};
 use schedule::Scheduler;
 use shared::Shared;
 pub use units::Units;

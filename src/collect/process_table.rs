@@ -1,6 +1,6 @@
 //! The processes of the host in one incremental pass: only new ones are read, and all of them again once a minute.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::host;
@@ -119,6 +119,11 @@ impl Table {
         // The other entries must see it too.
         self.log.push(pid);
         &known.info
+    }
+
+    /// The short names of all programs that run, each once; kernel threads are none.
+    pub(crate) fn names(&self) -> BTreeSet<String> {
+        self.known.values().filter(|known| !known.info.line.is_empty()).map(|known| known.info.comm.clone()).collect()
     }
 
     /// Why a process that is not found may be there all the same.

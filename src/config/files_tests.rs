@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::problem::{Level, Problem};
 use super::source::{Text, shipped_settings};
-use super::{Parsed, parse};
+use super::{Config, Parsed, parse};
 
 /// The JSON files of a folder, sorted.
 fn files(folder: &str) -> Vec<PathBuf> {
@@ -52,6 +52,42 @@ fn every_bad_playbook_file_has_exactly_the_problems_that_are_expected() {
 #[test]
 fn every_bad_settings_file_has_exactly_the_problems_that_are_expected() {
     check("settings/bad", 25, |text| Parsed::settings(text).into_problems());
+}
+
+/// What the files of `playbooks/warn` suppose of the settings.
+const WATCHED: &str = r#"{
+    "watch": {
+        "processes": [{"name": "web"}],
+        "endpoints": [{"name": "here", "url": "http://localhost/"}],
+        "certificates": [{"name": "file", "path": "/etc/ssl/mine.pem"}, {"name": "served", "host": "localhost"}]
+    },
+    "allowed_commands": ["@shipped", "no-such-program-here"],
+    "notify": {"channels": [{"type": "desktop"}]}
+}"#;
+
+/// What the files of `settings/warn` suppose of the playbooks.
+const LOCAL_ONLY: &str = r#"{"slow": {"condition": "api_latency_ms{host=\"localhost\"} > 2000", "actions": []}}"#;
+
+/// The remarks about each file of a folder, against its `expected.txt`. That certbot is missing depends on the host.
+#[track_caller]
+fn check_remarks(folder: &str, least: usize, load: impl Fn(&Text) -> Result<Config, Vec<Problem>>) {
+    let files = files(folder);
+    assert!(files.len() >= least, "{folder} has {} files", files.len());
+    let expected = fs::read_to_string(files[0].with_file_name("expected.txt")).unwrap();
+    let mut found = String::new();
+    for path in files {
+        let config = load(&text(&path)).unwrap_or_else(|problems| panic!("{}: {problems:#?}", path.display()));
+        writeln!(found, "{}", path.file_stem().unwrap().to_string_lossy()).unwrap();
+        let own = config.remarks.iter().filter(|problem| problem.file == "f" && problem.found.as_deref() != Some("certbot"));
+        own.for_each(|problem| writeln!(found, "    {} {}: {}", problem.severity.name(), line(problem), problem.message).unwrap());
+    }
+    assert!(found == expected, "found in {folder}:\n{found}");
+}
+
+#[test]
+fn every_doubtful_file_has_exactly_the_remarks_that_are_expected() {
+    check_remarks("playbooks/warn", 10, |playbooks| parse(playbooks, &Text::new("s", WATCHED)));
+    check_remarks("settings/warn", 4, |settings| parse(&Text::new("p", LOCAL_ONLY), settings));
 }
 
 #[test]

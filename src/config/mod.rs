@@ -3,16 +3,19 @@
 //! A file is read ([`source`]), parsed into a tree with places ([`document`]), given its shape (`raw_*`, on [`node`]), and checked
 //! for its meaning ([`semantic`]: labels, placeholders, the guard). [`remarks`] adds what is legal but probably not meant.
 
+pub mod checkup;
 pub mod codes;
 mod condition;
 mod document;
 pub(crate) mod expression;
+pub mod ignored;
 mod last_good;
 mod locate;
 mod mend;
 mod node;
 pub mod playbook;
 pub mod problem;
+mod proof;
 mod raw_action;
 mod raw_action_parts;
 mod raw_certificate;
@@ -22,6 +25,7 @@ mod raw_playbooks;
 mod raw_settings;
 mod raw_silence;
 mod raw_watch;
+pub mod rehearsal;
 pub mod reload;
 mod remarks;
 mod render;
@@ -307,10 +311,15 @@ impl<'t> Parsed<'t, (Settings, Policy)> {
 pub fn parse(playbooks: &Text, settings: &Text) -> Result<Config, Vec<Problem>> {
     let mut rules = Parsed::settings(settings);
     let mut books = Parsed::playbooks(playbooks);
-    if let (Some(document), Some(list), Some((settings, policy))) = (&books.document, &books.value, &rules.value) {
+    if let (Some(document), Some(list), Some(of_rules), Some((settings, policy))) =
+        (&books.document, &books.value, &rules.document, &rules.value)
+    {
         let reviews = semantic::guard(document, list, policy, settings, &mut books.problems);
         for (path, draft) in list.iter().flat_map(|playbook| remarks::playbook(playbook, settings, &reviews)) {
             books.problems.push(draft.at(&document.text.file, &path, document.head_of(&path)));
+        }
+        for (path, draft) in remarks::not_covered(list, settings) {
+            rules.problems.push(draft.at(&of_rules.text.file, &path, of_rules.head_of(&path)));
         }
     }
     let digests = Digests::of(playbooks, settings);

@@ -6,13 +6,14 @@ use std::path::Path;
 use super::document::{push_key, top};
 use super::playbook::{Action, ActionKind, Playbook, Strategy};
 use super::problem::Draft;
+use super::proof;
 use super::semantic::Reviews;
 use super::settings::Settings;
-use super::watched::{concerned, entries};
+use super::watched::{Watched, concerned, entries};
+use super::words::selector;
 use crate::clock::in_words;
-use crate::detect::condition::{Comparison, Operand, Test};
-use crate::metric::Values;
-use crate::sample::Value;
+use crate::detect::condition::Selector;
+use crate::metric::Kind;
 
 /// A remark and its path.
 pub(crate) type Remark = (String, Draft);
@@ -22,7 +23,7 @@ pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Revie
     let path = top(&playbook.id);
     let mut found = Vec::new();
     found.extend(no_target(playbook, settings).map(|draft| (path.clone(), draft)));
-    found.extend(weak_verify(playbook).map(|draft| (format!("{path}.verify"), draft)));
+    found.extend(proof::remarks(playbook, settings));
     found.extend(late_retry(playbook).map(|draft| (format!("{path}.verify.retry_interval_seconds"), draft)));
     if !playbook.repeat.is_zero() && !playbook.actions.is_empty() {
         let draft = Draft::warning("no_effect", "only a playbook without actions repeats its message");
@@ -52,32 +53,6 @@ fn no_target(playbook: &Playbook, settings: &Settings) -> Option<Draft> {
         format!("it cannot fire yet: nothing in {key} of the settings has the labels {}", leading.selector)
     };
     Some(Draft::note("no_target", message))
-}
-
-/// A verification that may hold while the condition still does proves nothing.
-fn weak_verify(playbook: &Playbook) -> Option<Draft> {
-    let verify = playbook.verify.as_ref()?;
-    let (Test::Compare(condition), Test::Compare(proof)) = (&playbook.condition.test, &verify.condition.test) else { return None };
-    if condition.metric != proof.metric || condition.selector != proof.selector {
-        return None;
-    }
-    let witness = witnesses(condition, proof).into_iter().find(|value| condition.holds(value) && proof.holds(value))?;
-    let message = format!("the verification is weaker than the condition: at {witness} both {proof} and {condition} hold");
-    Some(Draft::warning("weak_verify", message))
-}
-
-/// Values among which there is one that satisfies both comparisons if any value does.
-fn witnesses(condition: &Comparison, proof: &Comparison) -> Vec<Value> {
-    match (&condition.operand, &proof.operand) {
-        (Operand::Number(one), Operand::Number(other)) => {
-            let numbers = [(one + other) / 2.0, *one, *other, one.min(*other) - 1.0, one.max(*other) + 1.0];
-            numbers.into_iter().map(Value::Number).chain([Value::Infinite]).collect()
-        }
-        _ => match condition.metric.values {
-            Values::Words(words) => words.iter().map(|word| Value::Text((*word).into())).collect(),
-            Values::Number(_) => Vec::new(),
-        },
-    }
 }
 
 fn late_retry(playbook: &Playbook) -> Option<Draft> {
@@ -150,6 +125,23 @@ fn secrets(action: &Action) -> Vec<Remark> {
         found.push((format!("{}.url", action.path), secret("this address")));
     }
     found
+}
+
+/// Endpoints that no playbook is about, although there are some about endpoints: trouble with them would be seen by nobody.
+pub(crate) fn not_covered(playbooks: &[Playbook], settings: &Settings) -> Vec<Remark> {
+    let mut selectors: Vec<(&str, &Selector)> = Vec::new();
+    for playbook in playbooks.iter().filter(|playbook| playbook.enabled) {
+        let own = playbook.condition.comparisons().into_iter().filter(|one| one.metric.kind == Kind::Latency);
+        selectors.extend(own.map(|one| (playbook.id.as_str(), &one.selector)));
+    }
+    let Some((id, first)) = selectors.first() else { return Vec::new() };
+    let left_out = |entry: &Watched| !selectors.iter().any(|(_, selector)| entry.may_be(selector));
+    let remark = |(index, entry): (usize, Watched)| {
+        let message = format!("no playbook is about this endpoint ({}): {id} is only for {}", entry.target.identity, selector(first));
+        let next = format!("name it in \"where\" of {id}, or write a playbook for it; one without actions only tells");
+        (format!("$.watch.endpoints[{index}]"), Draft::warning("not_covered", message).suggest(next))
+    };
+    entries(settings, Kind::Latency).into_iter().enumerate().filter(|(_, entry)| left_out(entry)).map(remark).collect()
 }
 
 /// Remarks about the settings' own secrets.

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use annotate_snippets::renderer::DecorStyle;
 use annotate_snippets::{AnnotationKind, Group, Level as Heading, Renderer, Snippet};
+use anstyle::{AnsiColor, Style};
 
 use super::problem::{Level, Problem};
 use super::source::Texts;
@@ -13,17 +14,20 @@ use crate::record::escape::terminal;
 /// A source line longer than this is cut around the caret.
 const MOST: usize = 200;
 
-/// Every problem as `FILE:LINE:COLUMN: error: PATH: message`, followed by the source line, a caret and the next step.
+/// Every problem as `FILE:LINE:COLUMN: error: PATH: message`, followed by the source line, a caret and the next step. A note has
+/// one line and no more: nothing has to be mended there.
 #[must_use]
 pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
     let renderer = if color { Renderer::styled() } else { Renderer::plain() }.decor_style(DecorStyle::Ascii);
     let mut out = String::new();
     for problem in problems {
-        let Problem { file, line, column, path, message, .. } = problem;
-        let head = format!("{file}:{line}:{column}: {}: {path}: {message}", problem.severity.name());
-        out.push_str(&visible(&head));
-        out.push('\n');
-        match texts.of(file).and_then(|text| excerpt(text, problem)) {
+        if problem.severity == Level::Note {
+            let next = problem.suggestion.as_ref().map_or_else(String::new, |next| format!(" ({next})"));
+            let _ = writeln!(out, "{}{} [{}]", head(problem, color), visible(&next), problem.code);
+            continue;
+        }
+        let _ = writeln!(out, "{}", head(problem, color));
+        match texts.of(&problem.file).and_then(|text| excerpt(text, problem)) {
             Some((source, span)) => {
                 let _ = writeln!(out, "{}", snippet(problem, &source, span, &renderer));
             }
@@ -36,6 +40,19 @@ pub fn render(problems: &[Problem], texts: &Texts, color: bool) -> String {
         }
     }
     out
+}
+
+/// `FILE:LINE:COLUMN: error: PATH: message`, the form that editors understand.
+fn head(problem: &Problem, color: bool) -> String {
+    let Problem { file, line, column, path, message, severity, .. } = problem;
+    let style = match (color, severity) {
+        (false, _) => Style::new(),
+        (true, Level::Error) => AnsiColor::Red.on_default().bold(),
+        (true, Level::Warning) => AnsiColor::Yellow.on_default().bold(),
+        (true, Level::Note) => AnsiColor::Green.on_default(),
+    };
+    let (place, rest) = (visible(&format!("{file}:{line}:{column}")), visible(&format!("{path}: {message}")));
+    format!("{place}: {style}{}{style:#}: {rest}", severity.name())
 }
 
 fn snippet(problem: &Problem, source: &str, span: Range<usize>, renderer: &Renderer) -> String {
@@ -108,6 +125,15 @@ mod tests {
         let out = rendered("{\n  \"é\": 1, \"treshold\": 2\n}", "\"treshold\"");
         let expected = "p.json:2:11: error: $.a: unknown key\n  |\n2 |   \"é\": 1, \"treshold\": 2\n  |           ^^^^^^^^^^\n  |\n  = help: did you mean \"x\"?\n  = code: unknown_key\n";
         assert_eq!(out, expected);
+    }
+
+    #[test]
+    fn a_note_is_one_line() {
+        let texts = Texts { playbooks: Text::new("p.json", "{}"), settings: Text::new("s.json", "{}") };
+        let draft = Draft::note("no_target", "it cannot fire yet").suggest("name a target");
+        let notes = [draft.at("p.json", "$.a", 0..1)];
+        assert_eq!(render(&notes, &texts, false), "p.json:1:1: note: $.a: it cannot fire yet (name a target) [no_target]\n");
+        assert!(render(&notes, &texts, true).contains(": \u{1b}[32mnote\u{1b}[0m: $.a"));
     }
 
     #[test]

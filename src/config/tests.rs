@@ -136,16 +136,18 @@ fn check_remarks(settings: &str, playbook: &str, expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
+const WEAK: &str = "weak_verify (leave verify out, and the condition must no longer hold)";
+
 #[test]
 fn doubtful_things_are_remarked_and_stop_nothing() {
     let disk = r#""condition": "disk_usage > 90""#;
     check_remarks("{}", &format!("{{{disk}, \"actions\": []}}"), &[]);
-    check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage < 95\"}}"), &["1:66 $.it.verify weak_verify"]);
+    check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage < 95\"}}"), &[&format!("1:66 $.it.verify {WEAK}")]);
     check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage <= 90\"}}"), &[]);
     check_remarks(
         r#"{"watch": {"processes": [{"name": "a"}]}}"#,
         r#"{"condition": "process_status == stopped", "actions": [], "verify": "process_status != running"}"#,
-        &["1:76 $.it.verify weak_verify"],
+        &[&format!("1:76 $.it.verify {WEAK}")],
     );
     check_remarks(
         "{}",

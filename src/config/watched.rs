@@ -1,6 +1,6 @@
 //! Which targets the settings name, as far as that can be said without measuring.
 
-use super::settings::{CertificateSource, Disks, Settings};
+use super::settings::{CertificateEntry, CertificateSource, Disks, Settings};
 use crate::detect::condition::{Comparison, Condition, Selector};
 use crate::metric::Kind;
 use crate::sample::{Labels, Target};
@@ -98,6 +98,18 @@ fn host(url: &str) -> &str {
 fn leading(condition: &Condition) -> impl Iterator<Item = &Comparison> {
     let most = condition.leading().metric.identity.len();
     condition.comparisons().into_iter().filter(move |one| one.metric.identity.len() == most)
+}
+
+/// The certificates that a condition is about, as they stand in the settings.
+#[must_use]
+pub fn concerned_certificates<'s>(settings: &'s Settings, condition: &Condition) -> Vec<&'s CertificateEntry> {
+    let selectors: Vec<&Selector> =
+        leading(condition).filter(|one| one.metric.kind == Kind::Certificate).map(|one| &one.selector).collect();
+    let is_meant = |entry: &&CertificateEntry| {
+        let watched = certificate(&entry.name, &entry.source);
+        selectors.iter().any(|selector| watched.may_be(selector))
+    };
+    settings.watch.certificates.iter().filter(is_meant).collect()
 }
 
 /// The entries that a condition is about.

@@ -20,12 +20,12 @@ pub fn proven_by(playbook: &Playbook) -> String {
     let hold = playbook.verify.as_ref().map_or(Duration::ZERO, |verify| verify.hold);
     let hold = if hold.is_zero() { String::new() } else { format!(", for {}", in_words(hold)) };
     let again = match playbook.retries() {
-        (0, _) => "looked at once".to_owned(),
-        (1, interval) => format!("looked at at once, then once more after {}", in_words(interval)),
-        (count, interval) => format!("looked at at once, then up to {count} times {} apart", in_words(interval)),
+        (0, _) => "once".to_owned(),
+        (1, interval) => format!("at once, then once more after {}", in_words(interval)),
+        (count, interval) => format!("at once, then up to {count} times {} apart", in_words(interval)),
     };
-    let each = if playbook.strategy == Strategy::Ladder { ", after each step" } else { "" };
-    format!("{what}{hold}: measured afresh, {again}{each}")
+    let each = if playbook.strategy == Strategy::Ladder { " after each step" } else { "" };
+    format!("{what}{hold}: measured afresh{each}, {again}")
 }
 
 /// `memory usage is over 95 % and process memory is over 2048 MiB`

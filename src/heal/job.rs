@@ -10,7 +10,7 @@ use crossbeam_channel::{Sender, bounded};
 
 use super::action::{archive_log, delete_files, http, signal_process, top_processes};
 use super::executor::{self, Execution};
-use super::guard::{Permit, RefusalKind, Request};
+use super::guard::{Permit, Refusal, RefusalKind, Request};
 use super::healer::Healer;
 use super::outcome::{End, Limit, Outcome};
 use super::transient::Unit;
@@ -130,6 +130,12 @@ fn request<'a>(kind: &'a ActionKind, unit: Option<&'a str>) -> Option<Request<'a
         (Some(Request::Service { verb, .. }), Some(service)) => Some(Request::Service { verb, service }),
         (request, _) => request,
     }
+}
+
+/// Why the guard would refuse the action for an incident with these values, if so. Nothing is started.
+pub(crate) fn refusal(kind: &ActionKind, values: &Values, config: &Config, units: &Units) -> Option<Refusal> {
+    let unit = unit_of(kind, values, config, units);
+    request(kind, unit.as_deref()).and_then(|request| config.policy.review(&request, values).err())
 }
 
 /// The unit in which the process was last seen, where neither its watch entry nor `services` says which service it is

@@ -7,7 +7,7 @@ pub mod track;
 pub mod worker;
 pub mod command;
 pub mod by_hand;
-mod job;
+pub(crate) mod job;
 mod adopt;
 mod witness;
 pub mod outcome;

@@ -35,6 +35,14 @@ codes! {
         "A heal counts as proven when verify holds. If it also holds at a value where the condition does, the repair may have changed nothing. Leave verify out, and the condition must no longer hold.",
         Playbook: r#"{"condition": "disk_usage > 90%", "actions": [], "verify": "disk_usage < 95%"}"#
             => r#"{"condition": "disk_usage > 90%", "actions": [], "verify": "disk_usage < 85%"}"#;
+    Warning never_holds: "no measurement can satisfy a condition",
+        "Percentages are from 0 to 100, sizes and times are not negative, and a word is one of a few. A condition beyond that never fires; a verification beyond it fails every heal.",
+        Playbook: r#"{"condition": "disk_usage > 90%", "actions": [], "verify": "disk_usage < 0%"}"#
+            => r#"{"condition": "disk_usage > 90%", "actions": [], "verify": "disk_usage < 85%"}"#;
+    Warning proven_by_file: "a certificate is looked at in its file, not where it is served",
+        "A renewal writes the file; the server shows the old certificate until it is reloaded. Only a look at the server sees that. Name it in watch.certificates with its host and port: the playbook then looks at both, and the served one must be good as well.";
+    Warning not_covered: "a watched endpoint that no playbook is about",
+        "It is measured and shown, but its trouble starts nothing and nobody is told. The shipped api_slow is for endpoints of this host only, because its remedies cure nothing on another. A playbook without actions tells people and touches nothing.";
     Warning retry_longer_than_cooldown: "the checks of a repair outlast its cooldown",
         "The cooldown keeps a playbook from acting again too soon. If one check comes after it, it protects nothing. Lengthen the cooldown, or check sooner.",
         Playbook: r#"{"condition": "disk_usage > 90%", "actions": [], "cooldown_seconds": 5, "verify": {"metric": "disk_usage", "operator": "<", "threshold": 85, "retry_interval_seconds": 10}}"#
@@ -46,4 +54,16 @@ codes! {
     Warning unknown_process: "no watched process has that name",
         "signal_process names an entry of watch.processes, not a program. The example supposes that the settings watch a process called web.",
         Action: r#"{"type": "signal_process", "process": "wbe", "signal": "HUP"}"# => r#"{"type": "signal_process", "process": "web", "signal": "HUP"}"#;
+    Warning already_proven: "the verification holds now, while the condition does",
+        "At this moment the playbook would act on this target, and the proof of the heal holds before anything was done: it cannot tell whether the repair worked. Verify what the condition measures, below its limit.";
+    Warning refused_here: "the guard would refuse an action for a target that exists now",
+        "The file is legal, but this target fills a placeholder with what no rule allows, or with a service that neither the settings nor the service manager know: the heal would fail and its breaker open. Add a rule, name the service in watch.processes, or leave the target out with where.";
+    Note no_process: "no process is what this entry of watch.processes means",
+        "Either the program does not run now, and a playbook on process_status == stopped fires, or the entry means another one than you think. autoheal match NAME shows what it finds; autoheal match --pattern 'RE' tries another pattern.";
+    Warning several_programs: "a process entry means several different programs",
+        "Its processes are one target: it is running as long as any of them lives, their memory is added up, and one service is restarted for all. Often the pattern also matches a shell that started the program, or an editor with the file open. Begin the pattern with ^, or match by exe or unit.";
+    Note not_seen: "something could not be looked at",
+        "What it means could not be read from here and now: it did not answer in time, or belongs to another user. autoheal check as the user of the agent (mostly root) sees what the agent sees.";
+    Warning file_ignored: "a file of the configuration directory is not read",
+        "autoheal reads two files, autoheal-playbooks.json and autoheal.json, and nothing else there: no YAML, no directory of parts. A misspelt name is silently without effect. It is a note where the file is probably a draft or another program's.";
 }
