@@ -143,7 +143,7 @@ impl Recorder {
 
     fn run(mut self, messages: &Receiver<Message>, forgot: &dyn Fn()) {
         loop {
-            let message = messages.recv_timeout(self.wait(Moment::now()));
+            let message = threads::next(messages, self.wait(Moment::now()));
             let now = Moment::now();
             match message {
                 Ok(message) => {
