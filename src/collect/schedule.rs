@@ -17,7 +17,7 @@ use super::pool::{self, Done, Job, Panicked, Pool};
 use super::presence::Leaving;
 use super::shared::Shared;
 use super::slot::{Slot, targets};
-use super::{Collector, Counts, Fresh, Order};
+use super::{Collector, Counts, Fresh, Order, deaths};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
@@ -37,6 +37,8 @@ pub(crate) struct Scheduler {
     heap: BinaryHeap<Reverse<(Duration, u64)>>,
     pool: Pool,
     done: Receiver<Done>,
+    /// Names of process entries of which a process died.
+    died: Receiver<Arc<str>>,
     requests: Requests,
     outbox: Outbox,
     counts: Arc<Counts>,
@@ -57,11 +59,23 @@ impl Scheduler {
             heap: BinaryHeap::new(),
             pool: Pool::new(sender),
             done,
+            died: never(),
             requests: Requests::default(),
             outbox: Outbox::new(samples, Arc::clone(&counts)),
             counts,
             asleep: now.boot.saturating_sub(now.running),
             leaving: Vec::new(),
+        }
+    }
+
+    /// From now on a process entry is measured when one of its processes dies, and not only at its next tick.
+    pub(crate) fn wait_for_deaths(&mut self) {
+        match deaths::watch() {
+            Ok((deaths, died)) => {
+                self.shared.tell_deaths_to(deaths);
+                self.died = died;
+            }
+            Err(error) => log::info!("deaths of processes are noticed at the next interval only: {error}"),
         }
     }
 
@@ -108,7 +122,7 @@ impl Scheduler {
 
     /// Measures until `shutdown` is disconnected or nobody takes samples any more.
     pub(crate) fn run(mut self, mut orders: Receiver<Order>, shutdown: &Receiver<()>) {
-        let done = self.done.clone();
+        let (done, mut died) = (self.done.clone(), self.died.clone());
         loop {
             let now = Moment::now();
             self.notice_sleep(now);
@@ -121,6 +135,11 @@ impl Scheduler {
             select! {
                 recv(shutdown) -> _ => return,
                 recv(done) -> result => self.results(result.into_iter().chain(done.try_iter())),
+                recv(died) -> name => match name {
+                    Ok(name) => self.measure_dead(name, &died),
+                    // The thread that waits for deaths has failed; the schedule goes on.
+                    Err(_) => died = never(),
+                },
                 recv(orders) -> order => match order {
                     Ok(order) => {
                         self.obey(iter::once(order).chain(orders.try_iter()));
@@ -236,6 +255,17 @@ impl Scheduler {
             let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), began);
             self.publish(id, samples);
             self.requests.give_up(id);
+        }
+    }
+
+    /// Measures the entries of which a process died, whatever the schedule says.
+    fn measure_dead(&mut self, first: Arc<str>, others: &Receiver<Arc<str>>) {
+        let names: BTreeSet<Arc<str>> = iter::once(first).chain(others.try_iter()).collect();
+        self.shared.next_turn();
+        let dead = |slot: &Slot| matches!(&slot.entry, Entry::Process(entry) if names.contains(entry.name.as_str()));
+        let ids: Vec<u64> = self.slots.iter().filter(|(_, slot)| dead(slot)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.begin(id);
         }
     }
 
