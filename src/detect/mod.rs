@@ -4,7 +4,9 @@
 mod canonical;
 pub mod condition;
 pub mod detector;
+mod opening;
 mod progress;
+mod routes;
 mod rule;
 
 use std::sync::Arc;
