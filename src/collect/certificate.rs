@@ -12,6 +12,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::chain::{Dates, Verdict, judge};
 use super::file_glob::{Exact, FileGlob, Found};
+use super::mount_table::Hangs;
 use super::mounts::Mounts;
 use super::shared::Shared;
 use super::slot::targets;
@@ -37,7 +38,8 @@ pub(crate) fn collector(entry: &CertificateEntry, shared: &Shared) -> Box<dyn Co
         }),
         CertificateSource::Files { path } => {
             let (name, shared) = (entry.name.clone(), shared.clone());
-            Box::new(Files { name, files: FileGlob::new(path, false), shared, read: HashMap::new(), complete: true })
+            let files = FileGlob::new(path, false);
+            Box::new(Files { name, hangs: Hangs::new(files.base()), files, shared, read: HashMap::new(), complete: true })
         }
     }
 }
@@ -89,6 +91,10 @@ impl Served {
 }
 
 impl Collector for Served {
+    fn may_hang(&mut self) -> bool {
+        true
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let bare = self.name.trim_start_matches('[').trim_end_matches(']').to_owned();
         let Ok(name) = ServerName::try_from(bare) else {
@@ -116,6 +122,7 @@ impl Collector for Served {
 /// Certificates in files. A file is parsed again only when it has changed.
 struct Files {
     name: String,
+    hangs: Hangs,
     files: FileGlob,
     shared: Shared,
     read: HashMap<PathBuf, Read>,
@@ -154,9 +161,13 @@ impl Files {
 }
 
 impl Collector for Files {
+    fn may_hang(&mut self) -> bool {
+        self.hangs.ask(&self.shared.mounts())
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let mounts = self.shared.mounts();
-        let on_pool = mounts.may_hang(self.files.base());
+        let on_pool = self.hangs.ask(&mounts);
         if self.files.is_exact() {
             let path = PathBuf::from(self.files.text());
             return match self.files.exact(&mounts, on_pool) {

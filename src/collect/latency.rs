@@ -122,6 +122,10 @@ impl Latency {
 }
 
 impl Collector for Latency {
+    fn may_hang(&mut self) -> bool {
+        true
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         self.judge(self.request())
     }

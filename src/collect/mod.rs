@@ -62,8 +62,12 @@ pub use units::Units;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
-    /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout;
-    /// a collector that may block runs on the pool. The schedule fills in the samples' interval.
+    /// Whether measuring may block: then it runs on the pool.
+    fn may_hang(&mut self) -> bool {
+        false
+    }
+
+    /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout. The schedule fills in the samples' interval.
     fn measure(&mut self) -> Vec<Sample>;
 
     /// Which targets the last measurement, which gave these samples, found to be there: those of the samples, unless the

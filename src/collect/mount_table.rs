@@ -1,5 +1,6 @@
 //! The table of mounts, read again only when it changed: the kernel says so to whoever holds the file open.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +35,36 @@ impl MountTable {
             }
         }
         Arc::clone(&self.mounts)
+    }
+}
+
+/// Whether looking at one path may never return. To follow its links is work: the answer holds while the table of mounts stays the
+/// same, for half a minute.
+#[derive(Debug)]
+pub(crate) struct Hangs {
+    path: PathBuf,
+    known: Option<(Arc<Mounts>, Moment, bool)>,
+}
+
+impl Hangs {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), known: None }
+    }
+
+    /// Asks with the mounts of now.
+    pub(crate) fn ask(&mut self, mounts: &Arc<Mounts>) -> bool {
+        if !mounts.can_hang() {
+            return false;
+        }
+        let now = Moment::now();
+        match &self.known {
+            Some((known, at, answer)) if Arc::ptr_eq(known, mounts) && now.since(*at) < FULL => *answer,
+            _ => {
+                let answer = mounts.may_hang(&self.path);
+                self.known = Some((Arc::clone(mounts), now, answer));
+                answer
+            }
+        }
     }
 }
 
@@ -81,6 +112,15 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_answer_changes_with_the_table() {
+        let table = |fstype: &str| Arc::new(Mounts::parse(format!("33 27 0:40 / /srv/share rw - {fstype} server:/share rw\n").as_bytes()));
+        let mut hangs = Hangs::new(Path::new("/srv/share/x"));
+        assert!(hangs.ask(&table("nfs4")));
+        assert!(!hangs.ask(&table("ext4")));
+        assert!(hangs.ask(&table("fuse.sshfs")));
+    }
 
     #[test]
     fn the_table_is_the_same_allocation_until_it_changes() {

@@ -93,6 +93,11 @@ impl Finder {
         Self { entry, name, pidfile, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
     }
 
+    /// Whether the pid file is where a look may never return.
+    pub(crate) fn may_hang(&mut self) -> bool {
+        self.pidfile.as_mut().is_some_and(|pidfile| pidfile.may_hang(&self.shared.mounts()))
+    }
+
     /// Looks now.
     pub(crate) fn find(&mut self) -> Found {
         let mut found = Found::default();
