@@ -29,7 +29,10 @@ pub(crate) struct LogFiles {
     files: FileGlob,
     hangs: Hangs,
     shared: Shared,
+    /// Of a glob or directory.
     seen: BTreeMap<PathBuf, Seen>,
+    /// Of a path.
+    exact: Option<Seen>,
     literal: Arc<Target>,
     /// The last look was at every place where a file may be.
     complete: bool,
@@ -39,21 +42,19 @@ impl LogFiles {
     pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
         let files = FileGlob::new(path, recursive);
         let hangs = Hangs::new(files.base());
-        Self { files, hangs, shared, seen: BTreeMap::new(), literal: target(Path::new(path)), complete: true }
+        Self { files, hangs, shared, seen: BTreeMap::new(), exact: None, literal: target(Path::new(path)), complete: true }
     }
 
     fn exact(&mut self) -> Vec<Sample> {
-        let path = PathBuf::from(self.files.text());
         let mounts = self.shared.mounts();
         let size = match self.files.exact(&mounts, self.hangs.ask(&mounts)) {
             Exact::File(meta) => meta.len(),
-            Exact::Absent if self.seen.contains_key(&path) => 0,
+            Exact::Absent if self.exact.is_some() => 0,
             Exact::Absent => return unknown(&self.literal, "no such file"),
             Exact::Unusable(reason) => return unknown(&self.literal, &reason),
         };
         let now = Moment::now();
-        let literal = &self.literal;
-        self.seen.entry(path).or_insert_with(|| Seen::new(Arc::clone(literal), now, size)).measure(now, size).into()
+        self.exact.get_or_insert_with(|| Seen::new(Arc::clone(&self.literal), now, size)).measure(now, size).into()
     }
 
     fn matches(&mut self) -> Vec<Sample> {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::mounts::Mounts;
 use crate::clock::Moment;
 
-/// A file system that turned read-only by itself after an error is no change of the table: it is read again after this all the same.
+/// After this it is read again all the same: a file system that turned read-only by itself after an error is no change of the table,
+/// and neither is a link that leads elsewhere now.
 const FULL: Duration = Duration::from_secs(30);
 
 /// The mounts as they were at the last look.
@@ -27,10 +28,7 @@ impl MountTable {
             let now = Moment::now();
             // Asked first: what changes between the question and the reading is told the next time.
             if self.changes.any() || self.mounts.is_empty() || self.read_at.is_none_or(|read| now.since(read) >= FULL) {
-                let mounts = Mounts::read();
-                if *self.mounts != mounts {
-                    self.mounts = Arc::new(mounts);
-                }
+                self.mounts = Arc::new(Mounts::read());
                 self.read_at = Some(now);
             }
         }
@@ -38,12 +36,11 @@ impl MountTable {
     }
 }
 
-/// Whether looking at one path may never return. To follow its links is work: the answer holds while the table of mounts stays the
-/// same, for half a minute.
+/// Whether looking at one path may never return. To follow its links is work: the answer holds until the table of mounts is read again.
 #[derive(Debug)]
 pub(crate) struct Hangs {
     path: PathBuf,
-    known: Option<(Arc<Mounts>, Moment, bool)>,
+    known: Option<(Arc<Mounts>, bool)>,
 }
 
 impl Hangs {
@@ -56,12 +53,11 @@ impl Hangs {
         if !mounts.can_hang() {
             return false;
         }
-        let now = Moment::now();
         match &self.known {
-            Some((known, at, answer)) if Arc::ptr_eq(known, mounts) && now.since(*at) < FULL => *answer,
+            Some((known, answer)) if Arc::ptr_eq(known, mounts) => *answer,
             _ => {
                 let answer = mounts.may_hang(&self.path);
-                self.known = Some((Arc::clone(mounts), now, answer));
+                self.known = Some((Arc::clone(mounts), answer));
                 answer
             }
         }

@@ -4,13 +4,10 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::mount_table::Hangs;
-use super::mounts::Mounts;
 use super::reason;
 use crate::clock::Moment;
 
@@ -24,7 +21,6 @@ const SETTLED: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(crate) struct Pidfile {
     path: PathBuf,
-    hangs: Hangs,
     known: Option<(Version, u32)>,
 }
 
@@ -50,12 +46,7 @@ impl Version {
 
 impl Pidfile {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { hangs: Hangs::new(&path), path, known: None }
-    }
-
-    /// Whether looking at it may never return.
-    pub(crate) fn may_hang(&mut self, mounts: &Arc<Mounts>) -> bool {
-        self.hangs.ask(mounts)
+        Self { path, known: None }
     }
 
     /// Where it is.

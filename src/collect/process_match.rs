@@ -15,6 +15,7 @@ use nix::unistd::User;
 use super::exclusions::Root;
 use super::hold::Hold;
 use super::host::{self, Stat};
+use super::mount_table::Hangs;
 use super::pidfile::Pidfile;
 use super::process_table::{self, Cursor, Info};
 use super::reason;
@@ -30,6 +31,7 @@ pub(crate) struct Finder {
     entry: ProcessEntry,
     name: Arc<str>,
     pidfile: Option<Pidfile>,
+    hangs: Option<Hangs>,
     shared: Shared,
     cursor: Cursor,
     candidates: BTreeMap<u32, Candidate>,
@@ -90,12 +92,17 @@ impl Finder {
     pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
         let name = Arc::from(entry.name.as_str());
         let pidfile = if let ProcessMatch::Pidfile(path) = &entry.matcher { Some(Pidfile::new(path.clone())) } else { None };
-        Self { entry, name, pidfile, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
+        let hangs = match &entry.matcher {
+            // The executable's path is resolved: it may be a link.
+            ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => Some(Hangs::new(path)),
+            ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => None,
+        };
+        Self { entry, name, pidfile, hangs, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
     }
 
-    /// Whether the pid file is where a look may never return.
+    /// Whether the entry's file is where a look may never return.
     pub(crate) fn may_hang(&mut self) -> bool {
-        self.pidfile.as_mut().is_some_and(|pidfile| pidfile.may_hang(&self.shared.mounts()))
+        self.hangs.as_mut().is_some_and(|hangs| hangs.ask(&self.shared.mounts()))
     }
 
     /// Looks now.
