@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select, bounded};
 
 /// Enough for every loop here; a request with TLS needs the most.
 const STACK_BYTES: usize = 256 * 1024;
@@ -36,6 +36,18 @@ impl Worker {
 /// When the system has no thread left at start-up; loops that start threads while running use [`try_spawn`].
 pub fn spawn(name: &'static str, body: impl FnOnce() + Send + 'static) -> Worker {
     try_spawn(name, body).unwrap_or_else(|error| panic!("cannot start the thread {name}: {error}"))
+}
+
+/// The next message, or none within `wait`. The channel's own `recv_timeout` yields the processor a dozen times before it sleeps,
+/// which costs a thread that mostly waits more than what it waits for.
+///
+/// # Errors
+/// When there was none in time, or nobody sends any more.
+pub(crate) fn next<T>(messages: &Receiver<T>, wait: Duration) -> Result<T, RecvTimeoutError> {
+    let mut select = Select::new();
+    select.recv(messages);
+    let ready = select.select_timeout(wait).map_err(|_| RecvTimeoutError::Timeout)?;
+    ready.recv(messages).map_err(|_| RecvTimeoutError::Disconnected)
 }
 
 /// Starts a thread, or says why it cannot.

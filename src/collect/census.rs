@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use super::entry::Entry;
 use super::process_match::{Finder, Live};
 use super::shared::Shared;
 use super::{Exclusions, host};
@@ -41,10 +40,11 @@ pub fn census(entries: &[ProcessEntry]) -> Census {
 }
 
 fn programs(entry: &ProcessEntry, shared: &Shared) -> Result<Programs, String> {
-    if Entry::Process(entry.clone()).may_hang(shared) {
+    let mut finder = Finder::new(entry.clone(), shared.clone());
+    if finder.may_hang() {
         return Err("its file lies on a network file system, or on that of another program".to_owned());
     }
-    let found = Finder::new(entry.clone(), shared.clone()).find();
+    let found = finder.find();
     if let Some(reason) = found.unknown {
         return Err(reason);
     }

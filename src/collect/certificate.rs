@@ -12,6 +12,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::chain::{Dates, Verdict, judge};
 use super::file_glob::{Exact, FileGlob, Found};
+use super::handshake::Shown;
+use super::mount_table::Hangs;
 use super::mounts::Mounts;
 use super::shared::Shared;
 use super::slot::targets;
@@ -34,10 +36,12 @@ pub(crate) fn collector(entry: &CertificateEntry, shared: &Shared) -> Box<dyn Co
             timeout: entry.timeout,
             ca_file: entry.ca_file.clone(),
             roots: None,
+            judged: None,
         }),
         CertificateSource::Files { path } => {
             let (name, shared) = (entry.name.clone(), shared.clone());
-            Box::new(Files { name, files: FileGlob::new(path, false), shared, read: HashMap::new(), complete: true })
+            let files = FileGlob::new(path, false);
+            Box::new(Files { name, hangs: Hangs::new(files.base()), files, shared, read: HashMap::new(), complete: true })
         }
     }
 }
@@ -72,7 +76,19 @@ struct Served {
     timeout: Duration,
     ca_file: Option<PathBuf>,
     roots: Option<(Trust, Roots)>,
+    judged: Option<Judged>,
 }
+
+/// What was said of a chain.
+struct Judged {
+    chain: Vec<CertificateDer<'static>>,
+    at: Moment,
+    verdict: Verdict,
+    dates: Result<Dates, String>,
+}
+
+/// A chain that is shown again is judged again after this: time alone can change the verdict.
+const JUDGED_AGAIN: Duration = Duration::from_mins(1);
 
 impl Served {
     fn roots(&mut self) -> Result<Roots, String> {
@@ -82,13 +98,31 @@ impl Served {
             _ => {
                 let roots = tls::roots(&trust)?;
                 self.roots = Some((trust, roots.clone()));
+                self.judged = None;
                 Ok(roots)
             }
         }
     }
+
+    /// The dates and the verdict of a chain. Mostly it is the one of the last look: what was said of that still holds.
+    fn judge(&mut self, shown: Shown, name: &ServerName<'_>, roots: &Roots, now: Moment) -> (Result<Dates, String>, Verdict) {
+        let same = |judged: &&Judged| now.since_with_sleep(judged.at) < JUDGED_AGAIN && judged.chain == shown.chain;
+        if let Some(judged) = self.judged.as_ref().filter(same).filter(|_| shown.proof.is_none()) {
+            return (judged.dates.clone(), judged.verdict.clone());
+        }
+        let dates = Dates::of_chain(&shown.chain);
+        let verdict = judge(&shown.chain, shown.proof.as_ref(), name, roots, now.wall);
+        let (again, proven) = ((dates.clone(), verdict.clone()), shown.proof.is_none());
+        self.judged = proven.then_some(Judged { chain: shown.chain, at: now, verdict, dates });
+        again
+    }
 }
 
 impl Collector for Served {
+    fn may_hang(&mut self) -> bool {
+        true
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let bare = self.name.trim_start_matches('[').trim_end_matches(']').to_owned();
         let Ok(name) = ServerName::try_from(bare) else {
@@ -100,11 +134,14 @@ impl Collector for Served {
             Err(why) => return samples(&self.target, Err(why.clone()), Some(("unreachable", Some(why))), Moment::now()),
         };
         let now = Moment::now();
-        let days = Dates::of_chain(&shown.chain).map(|dates| dates.days_left(now.wall));
         match self.roots() {
-            Ok(roots) => samples(&self.target, days, Some(judge(&shown.chain, shown.proof.as_ref(), &name, &roots, now.wall)), now),
+            Ok(roots) => {
+                let (dates, verdict) = self.judge(shown, &name, &roots, now);
+                samples(&self.target, dates.map(|dates| dates.days_left(now.wall)), Some(verdict), now)
+            }
             // Without the file nothing can be said of trust; the dates stand all the same.
             Err(why) => {
+                let days = Dates::of_chain(&shown.chain).map(|dates| dates.days_left(now.wall));
                 let mut both = samples(&self.target, days, None, now);
                 both[1].reason = Some(why);
                 both
@@ -116,6 +153,7 @@ impl Collector for Served {
 /// Certificates in files. A file is parsed again only when it has changed.
 struct Files {
     name: String,
+    hangs: Hangs,
     files: FileGlob,
     shared: Shared,
     read: HashMap<PathBuf, Read>,
@@ -154,9 +192,13 @@ impl Files {
 }
 
 impl Collector for Files {
+    fn may_hang(&mut self) -> bool {
+        self.hangs.ask(&self.shared.mounts())
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let mounts = self.shared.mounts();
-        let on_pool = mounts.may_hang(self.files.base());
+        let on_pool = self.hangs.ask(&mounts);
         if self.files.is_exact() {
             let path = PathBuf::from(self.files.text());
             return match self.files.exact(&mounts, on_pool) {

@@ -89,6 +89,14 @@ impl Disk {
 }
 
 impl Collector for Disk {
+    fn may_hang(&mut self) -> bool {
+        let mounts = self.shared.mounts();
+        match &self.listed {
+            Some(listed) => mounts.at(listed).is_some_and(Mount::may_hang),
+            None => mounts.can_hang() && mounts.watched().iter().any(|mount| mount.may_hang()),
+        }
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let mounts = self.shared.mounts();
         self.look(&mounts)

@@ -13,9 +13,7 @@ use super::process::Process;
 use super::shared::Shared;
 use super::{Collector, Want, certificate, latency};
 use crate::clock::Moment;
-use crate::config::settings::{
-    CertificateEntry, CertificateSource, DiskEntry, Disks, EndpointEntry, LogEntry, ProcessEntry, ProcessMatch, Settings,
-};
+use crate::config::settings::{CertificateEntry, CertificateSource, DiskEntry, Disks, EndpointEntry, LogEntry, ProcessEntry, Settings};
 use crate::metric::{Kind, METRICS};
 use crate::sample::{Labels, Sample, Target};
 
@@ -105,28 +103,6 @@ impl Entry {
             Self::Endpoint(entry) => Box::new(Latency::new(entry, shared)),
             Self::Certificate(entry) => certificate::collector(&entry, &shared),
             Self::Log(entry) => Box::new(LogFiles::new(&entry.path, entry.recursive, shared)),
-        }
-    }
-
-    /// Whether measuring it may block: then it runs on the pool.
-    pub(crate) fn may_hang(&self, shared: &Shared) -> bool {
-        let mounts = shared.mounts();
-        let path_may = |path: &str| mounts.can_hang() && mounts.may_hang(FileGlob::new(path, false).base());
-        match self {
-            Self::Endpoint(_) => true,
-            Self::Memory(_) => false,
-            Self::AllDisks(_) => mounts.can_hang() && mounts.watched().iter().any(|mount| mount.may_hang()),
-            Self::Disk(entry) => mounts.at(&entry.mount).is_some_and(super::mounts::Mount::may_hang),
-            Self::Process(entry) => match &entry.matcher {
-                // The executable's path is resolved: it may be a link.
-                ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => mounts.may_hang(path),
-                _ => false,
-            },
-            Self::Certificate(entry) => match &entry.source {
-                CertificateSource::Served { .. } => true,
-                CertificateSource::Files { path } => path_may(path),
-            },
-            Self::Log(entry) => path_may(&entry.path),
         }
     }
 

@@ -72,6 +72,11 @@ impl Requests {
         }
     }
 
+    /// Whether nobody waits for anything.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The earliest deadline.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.0.iter().map(|request| request.order.deadline).min()

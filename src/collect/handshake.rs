@@ -1,6 +1,6 @@
 //! A TLS handshake in order to look at the chain that a server shows, whatever it is worth; with STARTTLS where asked.
 
-use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
+use std::io::{Error, ErrorKind, IoSlice, Read, Result as IoResult, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -108,7 +108,7 @@ fn connect(host: &str, port: u16, end: Moment) -> IoResult<Timed> {
         let rest = u32::try_from(addresses.len() - index).unwrap_or(1);
         let share = left(end)? / rest;
         match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => return Ok(Timed { stream, end }),
+            Ok(stream) => return Ok(Timed::new(stream, end)),
             Err(error) => last = error,
         }
     }
@@ -141,19 +141,53 @@ fn left(end: Moment) -> IoResult<Duration> {
 struct Timed {
     stream: TcpStream,
     end: Moment,
+    /// The limits that the socket has for one call.
+    limits: (Option<Duration>, Option<Duration>),
+}
+
+/// A limit of the socket may be this much over what is left of the time: most handshakes then need to set it once.
+const SLACK: Duration = Duration::from_millis(100);
+
+impl Timed {
+    fn new(stream: TcpStream, end: Moment) -> Self {
+        Self { stream, end, limits: (None, None) }
+    }
+
+    /// How the socket's limit must be set, if it must.
+    fn limit(&self, known: Option<Duration>) -> IoResult<Option<Duration>> {
+        let left = left(self.end)?;
+        Ok(Some(left).filter(|left| known.is_none_or(|known| known > *left + SLACK)))
+    }
+
+    fn limit_write(&mut self) -> IoResult<()> {
+        if let Some(limit) = self.limit(self.limits.1)? {
+            self.stream.set_write_timeout(Some(limit))?;
+            self.limits.1 = Some(limit);
+        }
+        Ok(())
+    }
 }
 
 impl Read for Timed {
     fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
-        self.stream.set_read_timeout(Some(left(self.end)?))?;
+        if let Some(limit) = self.limit(self.limits.0)? {
+            self.stream.set_read_timeout(Some(limit))?;
+            self.limits.0 = Some(limit);
+        }
         self.stream.read(buffer)
     }
 }
 
 impl Write for Timed {
     fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
-        self.stream.set_write_timeout(Some(left(self.end)?))?;
+        self.limit_write()?;
         self.stream.write(bytes)
+    }
+
+    /// The messages of one flight of a handshake go out together.
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> IoResult<usize> {
+        self.limit_write()?;
+        self.stream.write_vectored(pieces)
     }
 
     fn flush(&mut self) -> IoResult<()> {

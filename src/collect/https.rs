@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration as Span;
 
@@ -12,7 +13,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, OtherError, SignatureScheme, StreamOwned};
-use ureq::unversioned::resolver::DefaultResolver;
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::time::{Duration, Instant};
 use ureq::unversioned::transport::{
     Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
@@ -53,7 +56,7 @@ pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
         Trust::Host | Trust::File { .. } => Some(Some(tls::roots(trust)?)),
     };
     let tls = Https(roots.map(|roots| Arc::new(client(Judge { roots }))));
-    Ok(Agent::with_parts(config, ().chain(TcpConnector::default()).chain(tls), DefaultResolver::default()))
+    Ok(Agent::with_parts(config, ().chain(TcpConnector::default()).chain(tls), Addresses::default()))
 }
 
 /// Why there is no answer, in words that an operator knows.
@@ -81,6 +84,25 @@ fn client(judge: Judge) -> ClientConfig {
     // A resumed handshake shows no certificate, and the one that is measured is the one that is served now.
     config.resumption = Resumption::disabled();
     config
+}
+
+/// Looks up names as ureq does, on a thread of its own for each: a resolver can take minutes. An address needs neither.
+#[derive(Debug, Default)]
+struct Addresses(DefaultResolver);
+
+impl Resolver for Addresses {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, Error> {
+        let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let port = uri.port_u16().or_else(|| Some(if uri.scheme_str()? == "https" { 443 } else { 80 }));
+        match (host.parse::<IpAddr>(), port) {
+            (Ok(address), Some(port)) => {
+                let mut found = self.empty();
+                found.push(SocketAddr::new(address, port));
+                Ok(found)
+            }
+            _ => self.0.resolve(uri, config, timeout),
+        }
+    }
 }
 
 /// Wraps a connection into TLS where the address asks for it. `None`: no such address was expected.

@@ -43,19 +43,22 @@ impl Latency {
         let trust = self.trust();
         let agent = |keep| self.shared.agent(&trust, keep).map_err(Failure::Ours);
         let began = Moment::now();
-        let answer = self.attempt(&agent(self.entry.keep_alive)?, self.entry.timeout);
+        let answer = self.attempt(&agent(self.entry.keep_alive)?, self.entry.keep_alive, self.entry.timeout);
         let left = self.entry.timeout.saturating_sub(Moment::now().since(began));
         match answer {
-            Err(Failure::Target(_)) if self.entry.keep_alive && !left.is_zero() => self.attempt(&agent(false)?, left),
+            Err(Failure::Target(_)) if self.entry.keep_alive && !left.is_zero() => self.attempt(&agent(false)?, false, left),
             answer => answer,
         }
     }
 
-    fn attempt(&self, agent: &Agent, left: Duration) -> Result<Answer, Failure> {
+    fn attempt(&self, agent: &Agent, keep: bool, left: Duration) -> Result<Answer, Failure> {
         let timeout = self.entry.timeout;
         let mut request = Request::builder().method(self.entry.method.as_str()).uri(&self.entry.url);
         for (name, value) in &self.entry.headers {
             request = request.header(name, value);
+        }
+        if !keep {
+            request = request.header("connection", "close");
         }
         let request = request.body(()).map_err(|error| Failure::Ours(format!("not a request that can be made: {error}")))?;
         let request = agent.configure_request(request).timeout_global(Some(left)).build();
@@ -114,11 +117,15 @@ impl Latency {
     /// Measures with a client whose connections somebody else has made.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn measure_by(&self, agent: &Agent) -> Vec<Sample> {
-        self.judge(self.attempt(agent, self.entry.timeout))
+        self.judge(self.attempt(agent, false, self.entry.timeout))
     }
 }
 
 impl Collector for Latency {
+    fn may_hang(&mut self) -> bool {
+        true
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         self.judge(self.request())
     }

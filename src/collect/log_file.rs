@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::file_glob::{Exact, FileGlob, Found};
+use super::mount_table::Hangs;
 use super::shared::Shared;
 use super::slot::targets;
 use super::{Collector, reason};
@@ -26,8 +27,12 @@ const SHORTEST: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct LogFiles {
     files: FileGlob,
+    hangs: Hangs,
     shared: Shared,
+    /// Of a glob or directory.
     seen: BTreeMap<PathBuf, Seen>,
+    /// Of a path.
+    exact: Option<Seen>,
     literal: Arc<Target>,
     /// The last look was at every place where a file may be.
     complete: bool,
@@ -35,29 +40,26 @@ pub(crate) struct LogFiles {
 
 impl LogFiles {
     pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
-        Self { files: FileGlob::new(path, recursive), shared, seen: BTreeMap::new(), literal: target(Path::new(path)), complete: true }
-    }
-
-    /// Whether this runs on the pool, where a look may take its time.
-    fn may_wait(&self) -> bool {
-        self.shared.mounts().may_hang(self.files.base())
+        let files = FileGlob::new(path, recursive);
+        let hangs = Hangs::new(files.base());
+        Self { files, hangs, shared, seen: BTreeMap::new(), exact: None, literal: target(Path::new(path)), complete: true }
     }
 
     fn exact(&mut self) -> Vec<Sample> {
-        let path = PathBuf::from(self.files.text());
-        let size = match self.files.exact(&self.shared.mounts(), self.may_wait()) {
+        let mounts = self.shared.mounts();
+        let size = match self.files.exact(&mounts, self.hangs.ask(&mounts)) {
             Exact::File(meta) => meta.len(),
-            Exact::Absent if self.seen.contains_key(&path) => 0,
+            Exact::Absent if self.exact.is_some() => 0,
             Exact::Absent => return unknown(&self.literal, "no such file"),
             Exact::Unusable(reason) => return unknown(&self.literal, &reason),
         };
         let now = Moment::now();
-        let literal = &self.literal;
-        self.seen.entry(path).or_insert_with(|| Seen::new(Arc::clone(literal), now, size)).measure(now, size).into()
+        self.exact.get_or_insert_with(|| Seen::new(Arc::clone(&self.literal), now, size)).measure(now, size).into()
     }
 
     fn matches(&mut self) -> Vec<Sample> {
-        let Found { files, complete } = self.files.files(&self.shared.mounts(), self.may_wait(), |meta| meta.len());
+        let mounts = self.shared.mounts();
+        let Found { files, complete } = self.files.files(&mounts, self.hangs.ask(&mounts), |meta| meta.len());
         self.complete = complete;
         let now = Moment::now();
         let mut samples = Vec::with_capacity(files.len() * 2);
@@ -76,6 +78,10 @@ impl LogFiles {
 }
 
 impl Collector for LogFiles {
+    fn may_hang(&mut self) -> bool {
+        self.hangs.ask(&self.shared.mounts())
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         if self.files.is_exact() { self.exact() } else { self.matches() }
     }

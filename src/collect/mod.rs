@@ -9,21 +9,25 @@ pub mod census;
 pub(crate) mod certificate;
 pub(crate) mod chain;
 mod counts;
+mod deaths;
 mod disk;
 mod entry;
 mod exclusions;
 mod file_glob;
 mod fresh;
 mod handshake;
+mod hold;
 pub(crate) mod https;
 pub(crate) mod host;
 pub(crate) mod latency;
 mod log_file;
 mod looks;
 mod memory;
+mod mount_table;
 pub(crate) mod mounts;
 mod once;
 mod outbox;
+mod pidfile;
 mod pool;
 mod presence;
 pub mod process;
@@ -58,8 +62,12 @@ pub use units::Units;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
-    /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout;
-    /// a collector that may block runs on the pool. The schedule fills in the samples' interval.
+    /// Whether measuring may block: then it runs on the pool.
+    fn may_hang(&mut self) -> bool {
+        false
+    }
+
+    /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout. The schedule fills in the samples' interval.
     fn measure(&mut self) -> Vec<Sample>;
 
     /// Which targets the last measurement, which gave these samples, found to be there: those of the samples, unless the
@@ -122,6 +130,7 @@ impl Collectors {
         let shared = Shared::new(exclusions.clone());
         let units = shared.units().clone();
         let mut scheduler = Scheduler::new(shared, samples, Arc::clone(&counts));
+        scheduler.wait_for_deaths();
         let worker = threads::spawn("collect", move || {
             scheduler.watch(&settings);
             scheduler.run(inbox, &shutdown);

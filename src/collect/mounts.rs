@@ -52,12 +52,18 @@ pub(crate) struct Mount {
     /// Major and minor number: bind mounts share them.
     pub(crate) id: String,
     read_only: bool,
+    may_hang: bool,
+}
+
+/// Whether asking such a file system for anything may never return.
+fn may_hang(fstype: &str) -> bool {
+    REMOTE.contains(&fstype) || fstype.starts_with("fuse")
 }
 
 impl Mount {
     /// Whether asking for its figures may never return.
     pub(crate) fn may_hang(&self) -> bool {
-        REMOTE.contains(&self.fstype.as_str()) || self.fstype.starts_with("fuse")
+        self.may_hang
     }
 
     /// Whether `"auto"` watches it: real and writable. A network file system is somebody else's to watch unless it is listed,
@@ -106,6 +112,7 @@ impl Mounts {
             fstype: disk.file_system().to_string_lossy().into_owned(),
             id: disk.name().to_string_lossy().into_owned(),
             read_only: disk.is_read_only(),
+            may_hang: may_hang(&disk.file_system().to_string_lossy()),
         };
         Self(disks.iter().map(mount).collect())
     }
@@ -204,6 +211,7 @@ fn parse_line(line: &[u8]) -> Option<Mount> {
         device: unescape(fields.get(dash + 2)?),
         fstype: (*fields.get(dash + 1)?).to_owned(),
         id: (*fields.get(2)?).to_owned(),
+        may_hang: may_hang(fields.get(dash + 1)?),
         read_only: read_only(fields.get(5)?) || fields.get(dash + 3).is_some_and(|options| read_only(options)),
     })
 }

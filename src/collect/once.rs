@@ -78,7 +78,7 @@ impl Round {
         for index in 0..self.entries.len() {
             let entry = &self.entries[index];
             let mut collector = entry.collector(shared);
-            if !entry.may_hang(shared) {
+            if !collector.may_hang() {
                 let again = matches!(entry.kind(), Kind::Memory | Kind::Process);
                 let samples = pool::measure(&mut *collector);
                 self.take(index, &*collector, samples);

@@ -54,14 +54,14 @@ impl Outbox {
     ///
     /// # Errors
     /// When nobody listens any more.
-    pub(crate) fn flush(&mut self, settled: Vec<Kind>) -> Result<(), Unheard> {
+    pub(crate) fn flush(&mut self, settled: &[Kind]) -> Result<(), Unheard> {
         if !self.is_behind() && self.fresh.is_empty() && self.settled == settled {
             return Ok(());
         }
-        let batch = Batch { gone: std::mem::take(&mut self.gone), samples: self.latest(), settled: settled.clone() };
+        let batch = Batch { gone: std::mem::take(&mut self.gone), samples: self.latest(), settled: settled.to_vec() };
         match self.batches.try_send(batch) {
             Ok(()) => {
-                self.settled = settled;
+                self.settled = settled.to_vec();
                 Ok(())
             }
             Err(TrySendError::Full(batch)) => {
@@ -114,18 +114,18 @@ mod tests {
         let mut outbox = Outbox::new(sender, Arc::clone(&counts));
         for number in 0..5 {
             outbox.add(vec![sample("a", f64::from(number)), sample("b", f64::from(number))]);
-            outbox.flush(Vec::new()).unwrap();
+            outbox.flush(&[]).unwrap();
         }
         assert!(outbox.is_behind());
         assert_eq!(receiver.recv().unwrap().samples.len(), 2, "the first batch went through");
-        outbox.flush(Vec::new()).unwrap();
+        outbox.flush(&[]).unwrap();
         let values: Vec<_> = receiver.recv().unwrap().samples.into_iter().map(|sample| sample.value).collect();
         assert_eq!(values, [Some(Value::Number(4.0)), Some(Value::Number(4.0))]);
         assert!(!outbox.is_behind());
         assert_eq!(counts.coalesced(), 6);
         drop(receiver);
         outbox.add(vec![sample("a", 9.0)]);
-        assert_eq!(outbox.flush(Vec::new()), Err(Unheard));
+        assert_eq!(outbox.flush(&[]), Err(Unheard));
     }
 
     #[test]
@@ -133,30 +133,30 @@ mod tests {
         let (sender, receiver) = bounded(1);
         let mut outbox = Outbox::new(sender, Arc::default());
         outbox.add(vec![sample("a", 0.0)]);
-        outbox.flush(Vec::new()).unwrap();
+        outbox.flush(&[]).unwrap();
         outbox.add(vec![sample("a", 1.0), sample("b", 1.0)]);
-        outbox.flush(vec![Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::LogFile]).unwrap();
         let gone = Gone { kind: Kind::LogFile, identity: Labels::from([("path", "a")]) };
         for _ in 0..2 {
             outbox.add(vec![sample("a", 2.0)]);
             outbox.gone(gone.clone());
-            outbox.flush(vec![Kind::LogFile]).unwrap();
+            outbox.flush(&[Kind::LogFile]).unwrap();
         }
         // It is back.
         outbox.add(vec![sample("a", 3.0)]);
-        outbox.flush(vec![Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::LogFile]).unwrap();
         receiver.recv().unwrap();
-        outbox.flush(vec![Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::LogFile]).unwrap();
         let expected = Batch { gone: vec![gone.clone()], samples: vec![sample("b", 1.0), sample("a", 3.0)], settled: vec![Kind::LogFile] };
         assert_eq!(receiver.recv().unwrap(), expected);
         assert!(!outbox.is_behind());
         // A target that is gone is news without any sample, and so is what is settled.
         outbox.gone(gone);
-        outbox.flush(vec![Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::LogFile]).unwrap();
         assert_eq!(receiver.recv().unwrap().gone.len(), 1);
-        outbox.flush(vec![Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::LogFile]).unwrap();
         assert!(receiver.is_empty());
-        outbox.flush(vec![Kind::Disk, Kind::LogFile]).unwrap();
+        outbox.flush(&[Kind::Disk, Kind::LogFile]).unwrap();
         assert_eq!(receiver.recv().unwrap(), Batch { settled: vec![Kind::Disk, Kind::LogFile], ..Batch::default() });
     }
 }

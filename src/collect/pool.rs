@@ -156,7 +156,7 @@ impl Pool {
 fn work(jobs: &Receiver<Job>, done: &Sender<Done>, crew: &Crew) {
     loop {
         crew.idle.fetch_add(1, Ordering::Relaxed);
-        let next = jobs.recv_timeout(IDLE);
+        let next = threads::next(jobs, IDLE);
         crew.idle.fetch_sub(1, Ordering::Relaxed);
         let Ok(Job { id, mut collector }) = next else { return };
         crew.taken.fetch_add(1, Ordering::Relaxed);

@@ -13,7 +13,11 @@ const TIMES: u32 = 3;
 
 /// The targets of one entry that are not gone. Boxed: there can be thousands, and few are missing.
 #[derive(Debug, Default)]
-pub(crate) struct Presence(HashMap<Labels, Option<Box<Missing>>>);
+pub(crate) struct Presence {
+    targets: HashMap<Labels, Option<Box<Missing>>>,
+    /// What the last measurement found, if none was missing: mostly the next one finds the same.
+    all: Vec<Arc<Target>>,
+}
 
 #[derive(Debug)]
 struct Missing {
@@ -24,16 +28,21 @@ struct Missing {
 impl Presence {
     /// These were there.
     pub(crate) fn of(targets: Vec<Arc<Target>>) -> Self {
-        Self(targets.into_iter().map(|target| (target.identity.clone(), None)).collect())
+        Self { targets: targets.into_iter().map(|target| (target.identity.clone(), None)).collect(), all: Vec::new() }
     }
 
     /// Takes a measurement into account, and gives the targets that are gone by now: each once.
     pub(crate) fn update(&mut self, present: &[Arc<Target>], interval: Duration, now: Moment) -> Vec<Labels> {
+        let same = present.len() == self.all.len() && present.iter().zip(&self.all).all(|(one, other)| Arc::ptr_eq(one, other));
+        if same && !present.is_empty() {
+            return Vec::new();
+        }
+        let all = present;
         let present: HashSet<&Labels> = present.iter().map(|target| &target.identity).collect();
         for identity in &present {
-            match self.0.get_mut(*identity) {
+            match self.targets.get_mut(*identity) {
                 Some(missing) => *missing = None,
-                None => drop(self.0.insert((*identity).clone(), None)),
+                None => drop(self.targets.insert((*identity).clone(), None)),
             }
         }
         let gone = |identity: &Labels, missing: &mut Option<Box<Missing>>| {
@@ -46,17 +55,19 @@ impl Presence {
             // for, make it no earlier.
             missing.times >= TIMES && now.since(missing.since) >= interval * 3 / 2
         };
-        self.0.extract_if(gone).map(|(identity, _)| identity).collect()
+        let gone = self.targets.extract_if(gone).map(|(identity, _)| identity).collect();
+        self.all = if self.targets.values().all(Option::is_none) { all.to_vec() } else { Vec::new() };
+        gone
     }
 
     /// Whether the target was found, and is not gone.
     pub(crate) fn has(&self, identity: &Labels) -> bool {
-        self.0.contains_key(identity)
+        self.targets.contains_key(identity)
     }
 
     /// Every target that is not gone.
     pub(crate) fn into_identities(self) -> impl Iterator<Item = Labels> {
-        self.0.into_keys()
+        self.targets.into_keys()
     }
 }
 

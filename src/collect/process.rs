@@ -65,6 +65,10 @@ impl Process {
 }
 
 impl Collector for Process {
+    fn may_hang(&mut self) -> bool {
+        self.finder.may_hang()
+    }
+
     fn measure(&mut self) -> Vec<Sample> {
         let found = self.finder.find();
         let now = Moment::now();

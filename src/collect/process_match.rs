@@ -6,15 +6,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use nix::unistd::User;
 
 use super::exclusions::Root;
+use super::hold::Hold;
 use super::host::{self, Stat};
+use super::mount_table::Hangs;
+use super::pidfile::Pidfile;
 use super::process_table::{self, Cursor, Info};
 use super::reason;
 use super::shared::Shared;
@@ -27,6 +29,9 @@ const COMM_BYTES: usize = 15;
 #[derive(Debug)]
 pub(crate) struct Finder {
     entry: ProcessEntry,
+    name: Arc<str>,
+    pidfile: Option<Pidfile>,
+    hangs: Option<Hangs>,
     shared: Shared,
     cursor: Cursor,
     candidates: BTreeMap<u32, Candidate>,
@@ -40,6 +45,18 @@ struct Candidate {
     /// Its name when it was judged; `None`: it is meant whatever its name.
     comm: Option<String>,
     verdict: Verdict,
+    /// Held on to since it was found to match.
+    hold: Option<Hold>,
+}
+
+impl Candidate {
+    fn new(comm: Option<String>, verdict: Verdict) -> Self {
+        Self { started: None, comm, verdict, hold: None }
+    }
+
+    fn stat(&self, pid: u32) -> std::io::Result<Option<Stat>> {
+        self.hold.as_ref().map_or_else(|| host::stat(pid), Hold::stat)
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -73,7 +90,19 @@ pub(crate) struct Live {
 
 impl Finder {
     pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
-        Self { entry, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
+        let name = Arc::from(entry.name.as_str());
+        let pidfile = if let ProcessMatch::Pidfile(path) = &entry.matcher { Some(Pidfile::new(path.clone())) } else { None };
+        let hangs = match &entry.matcher {
+            // The executable's path is resolved: it may be a link.
+            ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => Some(Hangs::new(path)),
+            ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => None,
+        };
+        Self { entry, name, pidfile, hangs, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
+    }
+
+    /// Whether the entry's file is where a look may never return.
+    pub(crate) fn may_hang(&mut self) -> bool {
+        self.hangs.as_mut().is_some_and(|hangs| hangs.ask(&self.shared.mounts()))
     }
 
     /// Looks now.
@@ -106,14 +135,15 @@ impl Finder {
     }
 
     fn update_candidates(&mut self, found: &mut Found) -> Result<(), String> {
-        if let ProcessMatch::Pidfile(path) = &self.entry.matcher {
-            self.candidates.retain(|_, _| false);
-            match read_pidfile(path)? {
+        if let Some(pidfile) = &mut self.pidfile {
+            let pid = pidfile.read()?;
+            self.candidates.retain(|known, _| Some(*known) == pid);
+            match pid {
                 Some(pid) => {
-                    let verdict = Verdict::Yes(format!("{} says {pid}", path.display()));
-                    self.candidates.insert(pid, Candidate { started: None, comm: None, verdict });
+                    let says = || Candidate::new(None, Verdict::Yes(format!("{} says {pid}", pidfile.path().display())));
+                    self.candidates.entry(pid).or_insert_with(says);
                 }
-                None => found.remark = Some(format!("no pid file {}", path.display())),
+                None => found.remark = Some(format!("no pid file {}", pidfile.path().display())),
             }
             return Ok(());
         }
@@ -127,14 +157,14 @@ impl Finder {
             match judge(&self.entry.matcher, pid, info) {
                 Verdict::No if info.line.is_empty() => {}
                 Verdict::No => drop(self.candidates.remove(&pid)),
-                verdict => drop(self.candidates.insert(pid, Candidate { started: None, comm: Some(info.comm.clone()), verdict })),
+                verdict => drop(self.candidates.insert(pid, Candidate::new(Some(info.comm.clone()), verdict))),
             }
         }
         Ok(())
     }
 
     fn look_at(&mut self, pid: u32, roots: &[Root], found: &mut Found) {
-        let stat = match host::stat(pid) {
+        let stat = match self.candidates.get(&pid).map_or(Ok(None), |candidate| candidate.stat(pid)) {
             Ok(Some(stat)) => stat,
             Ok(None) => {
                 self.candidates.remove(&pid);
@@ -152,10 +182,16 @@ impl Finder {
         if self.uid.is_some() && host::user(pid) != self.uid || belongs_to(pid, &stat, roots) {
             return;
         }
-        match self.candidates.get(&pid).map(|candidate| &candidate.verdict) {
-            Some(Verdict::Yes(_)) if stat.dead => found.zombies = true,
-            Some(Verdict::Yes(why)) => found.live.push(Live { pid, stat, why: why.clone() }),
-            Some(Verdict::Unsure(reason)) if !stat.dead => found.unknown = Some(reason.clone()),
+        let Some(candidate) = self.candidates.get_mut(&pid) else { return };
+        match &candidate.verdict {
+            Verdict::Yes(_) if stat.dead => found.zombies = true,
+            Verdict::Yes(why) => {
+                if candidate.hold.is_none() {
+                    candidate.hold = self.shared.hold(pid, &self.name);
+                }
+                found.live.push(Live { pid, stat, why: why.clone() });
+            }
+            Verdict::Unsure(reason) if !stat.dead => found.unknown = Some(reason.clone()),
             _ => {}
         }
     }
@@ -175,26 +211,6 @@ impl Finder {
         }
         (candidate.started, candidate.comm) = (Some(stat.started), Some(stat.comm.clone()));
         candidate.verdict != Verdict::No && !is_own(pid)
-    }
-}
-
-/// The process id in the file; `None` if there is no file.
-fn read_pidfile(path: &Path) -> Result<Option<u32>, String> {
-    let bad = |what: &str| format!("{} {what}", path.display());
-    match fs::metadata(path) {
-        Ok(meta) if !meta.is_file() => return Err(bad("is not a regular file")),
-        Ok(meta) if meta.len() > 64 => return Err(bad("is too long for a process id")),
-        Ok(_) => {}
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(bad(&format!("cannot be read: {}", reason::plain(&error)))),
-    }
-    match fs::read_to_string(path) {
-        Ok(text) => match text.trim().parse() {
-            Ok(0) | Err(_) => Err(bad("holds no process id")),
-            Ok(pid) => Ok(Some(pid)),
-        },
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(bad(&format!("cannot be read: {}", reason::plain(&error)))),
     }
 }
 

@@ -17,7 +17,7 @@ use super::pool::{self, Done, Job, Panicked, Pool};
 use super::presence::Leaving;
 use super::shared::Shared;
 use super::slot::{Slot, targets};
-use super::{Collector, Counts, Fresh, Order};
+use super::{Collector, Counts, Fresh, Order, deaths};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
@@ -25,6 +25,10 @@ use crate::sample::{Batch, Gone, SLEPT, Sample, Target};
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
+
+/// Results of the pool are taken together: so long they are left to gather while others are under way and nobody waits for one.
+/// A thousand answers would else be a thousand turns.
+const GATHER: Duration = Duration::from_millis(10);
 
 /// Without anything due the clocks are looked at this often, to notice that the machine slept.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -37,9 +41,17 @@ pub(crate) struct Scheduler {
     heap: BinaryHeap<Reverse<(Duration, u64)>>,
     pool: Pool,
     done: Receiver<Done>,
+    /// How many measurements are on the pool.
+    under_way: usize,
+    /// Until when results are left to gather.
+    gathering: Option<Moment>,
+    /// Names of process entries of which a process died.
+    died: Receiver<Arc<str>>,
     requests: Requests,
     outbox: Outbox,
     counts: Arc<Counts>,
+    /// The kinds of which every entry has been measured or found to hang; found again when that may have changed.
+    settled: Option<Vec<Kind>>,
     /// By how much the boot clock was ahead of the running clock.
     asleep: Duration,
     /// Targets of entries that are watched no more.
@@ -57,17 +69,33 @@ impl Scheduler {
             heap: BinaryHeap::new(),
             pool: Pool::new(sender),
             done,
+            under_way: 0,
+            gathering: None,
+            died: never(),
             requests: Requests::default(),
             outbox: Outbox::new(samples, Arc::clone(&counts)),
             counts,
+            settled: None,
             asleep: now.boot.saturating_sub(now.running),
             leaving: Vec::new(),
+        }
+    }
+
+    /// From now on a process entry is measured when one of its processes dies, and not only at its next tick.
+    pub(crate) fn wait_for_deaths(&mut self) {
+        match deaths::watch() {
+            Ok((deaths, died)) => {
+                self.shared.tell_deaths_to(deaths);
+                self.died = died;
+            }
+            Err(error) => log::info!("deaths of processes are noticed at the next interval only: {error}"),
         }
     }
 
     /// Watches what these settings say. Entries that were there keep their state and, with the same interval, their schedule.
     pub(crate) fn watch(&mut self, settings: &Settings) {
         let now = Moment::now();
+        self.settled = None;
         let mut old: HashMap<String, u64> = self.slots.iter().map(|(id, slot)| (slot.key.clone(), *id)).collect();
         let mut keep = BTreeSet::new();
         for entry in Entry::all(settings) {
@@ -108,7 +136,7 @@ impl Scheduler {
 
     /// Measures until `shutdown` is disconnected or nobody takes samples any more.
     pub(crate) fn run(mut self, mut orders: Receiver<Order>, shutdown: &Receiver<()>) {
-        let done = self.done.clone();
+        let (done, none, mut died) = (self.done.clone(), never(), self.died.clone());
         loop {
             let now = Moment::now();
             self.notice_sleep(now);
@@ -117,10 +145,17 @@ impl Scheduler {
             if self.turn_ends(Moment::now()) == Err(Unheard) {
                 return;
             }
-            let wait = self.wait(Moment::now());
+            let now = Moment::now();
+            let wait = self.wait(now);
+            let results = if self.gathering.is_some_and(|until| !until.is_due(now)) { &none } else { &done };
             select! {
                 recv(shutdown) -> _ => return,
-                recv(done) -> result => self.results(result.into_iter().chain(done.try_iter())),
+                recv(results) -> result => self.results(result.into_iter().chain(done.try_iter())),
+                recv(died) -> name => match name {
+                    Ok(name) => self.measure_dead(name, &died),
+                    // The thread that waits for deaths has failed; the schedule goes on.
+                    Err(_) => died = never(),
+                },
                 recv(orders) -> order => match order {
                     Ok(order) => {
                         self.obey(iter::once(order).chain(orders.try_iter()));
@@ -140,8 +175,13 @@ impl Scheduler {
     fn turn_ends(&mut self, now: Moment) -> Result<(), Unheard> {
         self.requests.answer(now);
         self.see_off(now);
-        let settled = self.settled();
-        self.outbox.flush(settled)
+        let settled = match self.settled.take() {
+            Some(settled) => settled,
+            None => self.find_settled(),
+        };
+        let flushed = self.outbox.flush(&settled);
+        self.settled = Some(settled);
+        flushed
     }
 
     /// Tells of targets whose entry was removed three intervals ago, unless another entry has them by now. One that has not been
@@ -160,8 +200,7 @@ impl Scheduler {
         }
     }
 
-    /// The kinds of which every entry has been measured or found to hang.
-    fn settled(&self) -> Vec<Kind> {
+    fn find_settled(&self) -> Vec<Kind> {
         let open = |kind: &Kind| self.slots.values().any(|slot| slot.entry.kind() == *kind && !slot.settled);
         Kind::ALL.iter().copied().filter(|kind| !open(kind)).collect()
     }
@@ -169,7 +208,8 @@ impl Scheduler {
     fn wait(&self, now: Moment) -> Duration {
         let retry = self.outbox.is_behind().then(|| now.after(RETRY));
         let left = self.leaving.iter().map(|left| left.at).min();
-        let soonest = [self.pool.next_look(), self.requests.next_deadline(), retry, left].into_iter().flatten().map(|at| at.running);
+        let soonest =
+            [self.pool.next_look(), self.requests.next_deadline(), self.gathering, retry, left].into_iter().flatten().map(|at| at.running);
         let due = self.heap.peek().map(|Reverse((due, _))| *due);
         soonest.chain(due).min().map_or(LONGEST_WAIT, |at| at.saturating_sub(now.running)).min(LONGEST_WAIT)
     }
@@ -225,13 +265,15 @@ impl Scheduler {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(mut collector) = slot.collector.take() else { return };
         let began = Moment::now();
-        if !slot.entry.may_hang(&self.shared) {
+        if !collector.may_hang() {
             let samples = pool::measure(&mut *collector);
             self.finished(Done { id, collector, began, samples });
             return;
         }
         slot.sent = began;
+        self.under_way += 1;
         if let Err((job, reason)) = self.pool.submit(Job { id, collector }, began) {
+            self.under_way -= 1;
             slot.collector = Some(job.collector);
             let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), began);
             self.publish(id, samples);
@@ -239,9 +281,25 @@ impl Scheduler {
         }
     }
 
+    /// Measures the entries of which a process died, whatever the schedule says.
+    fn measure_dead(&mut self, first: Arc<str>, others: &Receiver<Arc<str>>) {
+        let names: BTreeSet<Arc<str>> = iter::once(first).chain(others.try_iter()).collect();
+        self.shared.next_turn();
+        let dead = |slot: &Slot| matches!(&slot.entry, Entry::Process(entry) if names.contains(entry.name.as_str()));
+        let ids: Vec<u64> = self.slots.iter().filter(|(_, slot)| dead(slot)).map(|(id, _)| *id).collect();
+        for id in ids {
+            self.begin(id);
+        }
+    }
+
     fn results(&mut self, results: impl Iterator<Item = Done>) {
         self.shared.next_turn();
-        results.for_each(|done| self.finished(done));
+        for done in results {
+            self.under_way -= 1;
+            self.finished(done);
+        }
+        let more = self.under_way > 0 && self.requests.is_empty();
+        self.gathering = more.then(|| Moment::now().after(GATHER));
     }
 
     fn finished(&mut self, done: Done) {
@@ -288,7 +346,10 @@ impl Scheduler {
     fn publish(&mut self, id: u64, mut samples: Vec<Sample>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         // A glob that hangs from the start has no target to call unknown: what it means stays open.
-        slot.settled |= slot.measured || !samples.is_empty();
+        if !slot.settled && (slot.measured || !samples.is_empty()) {
+            slot.settled = true;
+            self.settled = None;
+        }
         let interval = slot.entry.interval();
         for sample in &mut samples {
             sample.interval = interval;

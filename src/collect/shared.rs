@@ -2,8 +2,11 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::deaths::Deaths;
+use super::hold::{Hold, Holds};
+use super::mount_table::MountTable;
 use super::mounts::Mounts;
 use super::process_table::Table;
 use super::tls::Trust;
@@ -17,10 +20,13 @@ pub(crate) struct Shared(Arc<Inner>);
 struct Inner {
     turn: AtomicU64,
     processes: Mutex<Table>,
-    mounts: Mutex<Option<(u64, Arc<Mounts>)>>,
+    mounts: Mutex<MountTable>,
     agents: Mutex<HashMap<(Trust, bool), ureq::Agent>>,
     exclusions: Exclusions,
     units: Units,
+    /// Missing where nobody waits for deaths: in a single look, and where the system has no such watch.
+    deaths: OnceLock<Deaths>,
+    holds: Holds,
 }
 
 impl Shared {
@@ -32,6 +38,8 @@ impl Shared {
             agents: Mutex::default(),
             exclusions,
             units: Units::default(),
+            deaths: OnceLock::new(),
+            holds: Holds::default(),
         }))
     }
 
@@ -51,18 +59,9 @@ impl Shared {
         table
     }
 
-    /// The mounted file systems, read at most once a turn. None at all if they cannot be read.
+    /// The mounted file systems, looked at once a turn at most. None at all if they cannot be read.
     pub(crate) fn mounts(&self) -> Arc<Mounts> {
-        let turn = self.turn();
-        let mut cached = self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner);
-        match &*cached {
-            Some((read, mounts)) if *read == turn => Arc::clone(mounts),
-            _ => {
-                let mounts = Arc::new(Mounts::read());
-                *cached = Some((turn, Arc::clone(&mounts)));
-                mounts
-            }
-        }
+        self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner).look(self.turn())
     }
 
     /// The HTTP agent for this kind of trust; with `keep_alive` connections are used again. TLS roots are built once for each.
@@ -79,6 +78,16 @@ impl Shared {
         agents.retain(|(other, _), _| !other.is_older_version_of(trust));
         agents.insert((trust.clone(), keep_alive), agent.clone());
         Ok(agent)
+    }
+
+    /// From now on the deaths of watched processes are told of there.
+    pub(crate) fn tell_deaths_to(&self, deaths: Deaths) {
+        let _ = self.0.deaths.set(deaths);
+    }
+
+    /// Holds on to a process of the entry called `process_name`; `None` where that cannot be.
+    pub(crate) fn hold(&self, pid: u32, process_name: &Arc<str>) -> Option<Hold> {
+        self.0.holds.open(pid, |pid| self.0.deaths.get()?.watch(pid, process_name))
     }
 
     /// In which unit each watched process was last seen.

@@ -4,21 +4,26 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::condition::{Condition, Operand, Operator, joins};
+use super::opening::badness;
+pub use super::opening::{concerned, opening, samples_of};
 use super::progress::View;
+use super::routes::Routes;
 use super::rule::{self, Expected, Rule, State, Told};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
-use crate::incident::{DedupKey, Opening, Source, Trigger};
+use crate::incident::{DedupKey, Opening};
 use crate::metric::{Kind, Metric};
 use crate::record::escape::terminal;
-use crate::sample::{Batch, Gone, Labels, Sample, Target, Value};
+use crate::sample::{Batch, Gone, Labels, SLEPT, Sample};
 
 /// A target that was last measured this long ago is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
 /// A key that is owed a [`Edge::Cleared`] is kept for this long without a sample: when its target is gone, nobody waits for it.
 const OWED: Duration = Duration::from_secs(7 * 86_400);
+
+/// What happens after a time is looked for this much later.
+const AFTER: Duration = Duration::from_millis(1);
 
 /// A change of a condition that matters. Nothing else crosses from the detector to the heal worker.
 #[derive(Clone, Debug)]
@@ -37,10 +42,15 @@ pub enum Edge {
 #[derive(Debug, Default)]
 pub struct Detector {
     rules: Vec<Rule>,
+    routes: Routes,
     /// By metric name, then by identity.
     latest: HashMap<&'static str, Entries>,
     /// When the first of the latest samples becomes stale, at the earliest.
     stale_at: Option<Moment>,
+    /// When the first condition may change by time alone. It may turn out to be too early: then the look at it finds the next one.
+    due: Option<Moment>,
+    /// When everything was looked at last.
+    looked: Option<Moment>,
     expected: Expected,
     /// Kinds of which every target there is has a sample.
     settled: Vec<Kind>,
@@ -75,8 +85,10 @@ impl Detector {
                 rule
             })
             .collect();
+        self.routes = Routes::new(&self.rules);
         self.latest.values_mut().flat_map(HashMap::values_mut).for_each(|latest| latest.rules = None);
-        self.look(now)
+        self.look_again(now);
+        self.judge_all(now)
     }
 
     /// Takes what the collectors found into account.
@@ -138,20 +150,35 @@ impl Detector {
         self.judge(&affected, now)
     }
 
-    /// Looks at everything again: a sample became stale, or a `for_seconds` has passed.
+    /// Time has passed: a sample may have become stale, or a `for_seconds` be over.
     pub fn look(&mut self, now: Moment) -> Vec<Edge> {
+        let news = self.look_again(now) || self.due.is_some_and(|due| due.is_due(now));
+        if news { self.judge_all(now) } else { self.in_vain(now) }
+    }
+
+    /// Looks at the age of every sample, and says whether one has become stale since the last time.
+    fn look_again(&mut self, now: Moment) -> bool {
         self.forget(now);
         self.stale_at = None;
+        let before = self.looked.replace(now);
+        let mut news = before.is_some_and(|before| now.slept_since(before) > SLEPT);
         for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
             latest.report_unknown(now);
             let stale = latest.sample.stale_at();
-            if !stale.is_due(now) {
+            if stale.is_due(now) {
+                news |= before.is_none_or(|before| !stale.is_due(before));
+            } else {
                 self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
             }
         }
+        news
+    }
+
+    fn judge_all(&mut self, now: Moment) -> Vec<Edge> {
+        self.due = None;
         let mut affected: BTreeSet<(usize, Labels)> = BTreeSet::new();
         for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
-            for &rule in latest.route(&self.rules).iter() {
+            for &rule in latest.route(&self.routes, &self.rules).iter() {
                 affected.extend(self.rules[rule].identities(&latest.sample).into_iter().map(|identity| (rule, identity)));
             }
         }
@@ -202,15 +229,9 @@ impl Detector {
     /// How long until [`look`](Self::look) is due.
     #[must_use]
     pub fn next_look(&self, now: Moment) -> Option<Duration> {
-        let states = self.rules.iter().flat_map(|rule| rule.targets.values());
         let expected = self.expected.deadlines(|key| can_tell(&self.rules, &self.settled, key));
-        let changes = states.filter_map(State::unknown_at).chain(self.stale_at).chain(expected);
-        let changes = changes.map(|at| at.running.saturating_sub(now.running) + Duration::from_millis(1));
-        let holds = self
-            .rules
-            .iter()
-            .flat_map(|rule| rule.targets.values().filter_map(move |state| state.progress.next_change(&rule.playbook.condition, now)));
-        changes.chain(holds).min()
+        let ages = self.stale_at.into_iter().chain(expected).map(|at| at.after(AFTER));
+        ages.chain(self.due).map(|at| at.running.saturating_sub(now.running)).min()
     }
 
     /// Keeps the sample and says which rules look at it.
@@ -228,12 +249,12 @@ impl Detector {
                 latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
                 latest.sample = sample.clone();
                 latest.report_unknown(now);
-                latest.route(&self.rules)
+                latest.route(&self.routes, &self.rules)
             }
             None => {
                 let unknown = sample.value.is_none().then_some((now, false));
                 let mut latest = Box::new(Latest { sample: sample.clone(), unknown, rules: None });
-                let rules = latest.route(&self.rules);
+                let rules = latest.route(&self.routes, &self.rules);
                 entries.insert(sample.target.identity.clone(), latest);
                 rules
             }
@@ -250,7 +271,7 @@ impl Detector {
             let found: Vec<&Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).collect();
             let interval = found.iter().map(|sample| sample.interval).max().unwrap_or_default();
             state.look(interval, now);
-            // After a sleep everything is measured once before anything is decided.
+            // After a sleep everything is measured once before anything is decided: the samples that come then are judged.
             if found.iter().any(|sample| sample.is_from_before_a_sleep(now)) {
                 continue;
             }
@@ -276,6 +297,9 @@ impl Detector {
                 }
                 _ => {}
             }
+            let next =
+                [state.unknown_at().map(|at| at.after(AFTER)), state.progress.next_change(condition, now).map(|left| now.after(left))];
+            self.due = next.into_iter().flatten().chain(self.due).reduce(Moment::earlier);
         }
         // In the order of the file, and of one playbook the worst target first.
         fired.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| badness(right).total_cmp(&badness(left))));
@@ -286,10 +310,8 @@ impl Detector {
 
 impl Latest {
     /// The rules that look at it.
-    fn route(&mut self, rules: &[Rule]) -> Arc<[usize]> {
-        let sample = &self.sample;
-        let found = || rules.iter().enumerate().filter(|(_, rule)| rule.looks_at(sample)).map(|(index, _)| index).collect();
-        Arc::clone(self.rules.get_or_insert_with(found))
+    fn route(&mut self, routes: &Routes, rules: &[Rule]) -> Arc<[usize]> {
+        Arc::clone(self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into()))
     }
 
     /// Says once that a metric has been unknown for three intervals.
@@ -327,64 +349,6 @@ fn can_tell(rules: &[Rule], settled: &[Kind], key: &DedupKey) -> bool {
 
 fn counts(sample: &Sample, not_before: Option<Moment>, now: Moment) -> bool {
     !sample.is_stale(now) && not_before.is_none_or(|end| sample.at.running > end.running)
-}
-
-/// What an incident of this playbook on this target starts with. `samples` are of its metrics, the leading one first.
-#[must_use]
-pub fn opening(playbook: &Arc<Playbook>, identity: &Labels, samples: Vec<Sample>, started: Moment) -> Opening {
-    let trigger = trigger(&playbook.condition, &samples);
-    let facts = samples.iter().fold(Labels::default(), |facts, sample| facts.with(&sample.target.facts));
-    let target = Target { identity: identity.clone(), facts };
-    Opening { playbook: Arc::clone(playbook), target, trigger, samples, started, source: Source::Detector, force: false }
-}
-
-fn trigger(condition: &Condition, samples: &[Sample]) -> Trigger {
-    let value = |metric: &Metric| samples.iter().find(|sample| sample.metric == metric).and_then(|sample| sample.value.clone());
-    let mut metrics: Vec<&'static Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
-    metrics.dedup();
-    let words = |metric: &&'static Metric| value(metric).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
-    let was: Vec<String> = metrics.iter().map(words).collect();
-    let leading = condition.leading();
-    let threshold = match &leading.operand {
-        Operand::Number(number) => number.to_string(),
-        Operand::Text(text) => text.clone(),
-    };
-    let text = format!("{condition} (was {})", was.join(", "));
-    Trigger { text, metric: leading.metric.name.into(), value: value(leading.metric), threshold }
-}
-
-/// How bad the leading value is: large where the condition asks for large values, small where it asks for small ones.
-fn badness(opening: &Opening) -> f64 {
-    let value = match &opening.trigger.value {
-        Some(Value::Number(number)) => *number,
-        Some(Value::Infinite) => f64::INFINITY,
-        _ => 0.0,
-    };
-    let small_is_bad = matches!(opening.playbook.condition.leading().operator, Operator::Less | Operator::LessOrEqual);
-    if small_is_bad { -value } else { value }
-}
-
-/// The identities among these samples that a playbook is about.
-#[must_use]
-pub fn concerned(playbook: &Playbook, samples: &[Sample]) -> Vec<Labels> {
-    let mut found: Vec<Labels> = Vec::new();
-    for sample in samples.iter().filter(|sample| playbook.condition.concerns(sample.metric, &sample.target)) {
-        if !found.contains(&sample.target.identity) {
-            found.push(sample.target.identity.clone());
-        }
-    }
-    found
-}
-
-/// The samples that a condition looks at for one identity, the leading metric first.
-#[must_use]
-pub fn samples_of(condition: &Condition, identity: &Labels, samples: &[Sample]) -> Vec<Sample> {
-    let leading = condition.leading().metric;
-    let metrics: Vec<&'static Metric> = condition.comparisons().iter().map(|comparison| comparison.metric).collect();
-    let own = |sample: &&Sample| metrics.contains(&sample.metric) && joins(identity, &sample.target.identity);
-    let mut found: Vec<Sample> = samples.iter().filter(own).cloned().collect();
-    found.sort_by_key(|sample| sample.metric != leading);
-    found
 }
 
 #[cfg(test)]

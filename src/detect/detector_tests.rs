@@ -2,6 +2,7 @@ use super::*;
 use crate::config;
 use crate::config::source::Text;
 use crate::metric;
+use crate::sample::Target;
 
 const SETTINGS: &str = r#"{"notify": {"channels": [{"type": "log"}]}}"#;
 
@@ -53,6 +54,19 @@ impl Rig {
         words(self.detector.look(self.now))
     }
 
+    /// Looks when it is due, until something happens.
+    fn next_edges(&mut self) -> Vec<String> {
+        for _ in 0..10 {
+            let Some(wait) = self.detector.next_look(self.now) else { break };
+            self.now = self.now.after(wait);
+            let edges = self.look();
+            if !edges.is_empty() {
+                return edges;
+            }
+        }
+        Vec::new()
+    }
+
     /// A batch of the collectors without samples.
     fn batch(&mut self, gone: &[(Kind, &str)], settled: &[Kind]) -> Vec<String> {
         let gone = gone.iter().map(|(kind, labels)| Gone { kind: *kind, identity: identity(labels) }).collect();
@@ -95,10 +109,9 @@ fn what_was_well_and_is_unknown_for_three_intervals_is_told_once() {
         assert_eq!(rig.measure("disk_usage mount=/", None), NONE);
     }
     // Exactly three intervals are not more than three; the look comes right after them.
-    let wait = rig.detector.next_look(rig.now).unwrap();
-    assert!(wait <= Duration::from_millis(2), "{wait:?}");
-    rig.now = rig.now.after(wait);
-    assert_eq!(rig.look(), ["unknown full (mount=/)"]);
+    let end = rig.now.after(Duration::from_millis(2));
+    assert_eq!(rig.next_edges(), ["unknown full (mount=/)"]);
+    assert!(rig.now.is_due(end));
     rig.pass(10.0);
     assert_eq!(rig.measure("disk_usage mount=/", None), NONE, "once");
     assert_eq!(rig.measure("disk_usage mount=/", 50.0), ["cleared full (mount=/)"], "it is owed again");
@@ -110,13 +123,7 @@ fn what_is_not_measured_any_more_becomes_unknown_too() {
     let mut rig = Rig::new(&[FULL]);
     rig.measure("disk_usage mount=/", 95.0);
     rig.measure("disk_usage mount=/", 50.0);
-    let mut told = Vec::new();
-    for _ in 0..5 {
-        let Some(wait) = rig.detector.next_look(rig.now) else { break };
-        rig.now = rig.now.after(wait);
-        told.extend(rig.look());
-    }
-    assert_eq!(told, ["unknown full (mount=/)"]);
+    assert_eq!(rig.next_edges(), ["unknown full (mount=/)"]);
     let stale_and_unknown = Duration::from_millis(60_002);
     assert_eq!(rig.now.since(Moment::at_seconds(0.0)), stale_and_unknown);
 }
@@ -276,4 +283,24 @@ fn an_edited_condition_still_owes_the_end_of_its_trouble() {
     let certificate = "ssl_expires_in_days certificate=shop host=h port=443";
     assert_eq!(rig.measure(certificate, 3.0), ["fired expiring (certificate=shop, host=h, port=443)"]);
     assert_eq!(rig.watch(&[("expiring", "ssl_expires_in_days < 2")]), ["cleared expiring (certificate=shop, host=h, port=443)"]);
+}
+
+#[test]
+fn a_rule_that_names_its_target_is_found_by_the_name() {
+    let mut rig = Rig::new(&[
+        ("data", "disk_usage{mount=\"/data\"} > 90"),
+        ("other", "disk_usage{mount!=\"/data\"} > 90"),
+        ("glob", "disk_usage{mount=~\"/d*\"} > 90"),
+        ("either", "disk_usage{mount=\"/a\"} > 90 || disk_usage{mount=\"/data\"} > 95"),
+        ("joined", "process_memory_mb{process_name=\"web\"} > 10 && memory_usage > 90"),
+        ("all", "disk_usage > 90"),
+    ]);
+    assert_eq!(
+        rig.measure("disk_usage mount=/data", 99.0),
+        ["fired all (mount=/data)", "fired data (mount=/data)", "fired either (mount=/data)", "fired glob (mount=/data)"]
+    );
+    assert_eq!(rig.measure("disk_usage mount=/a", 99.0), ["fired all (mount=/a)", "fired either (mount=/a)", "fired other (mount=/a)"]);
+    assert_eq!(rig.measure("process_memory_mb process_name=web", 99.0), NONE);
+    assert_eq!(rig.measure("process_memory_mb process_name=db", 99.0), NONE);
+    assert_eq!(rig.measure("memory_usage", 99.0), ["fired joined (process_name=web)"]);
 }

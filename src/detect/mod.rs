@@ -4,7 +4,9 @@
 mod canonical;
 pub mod condition;
 pub mod detector;
+mod opening;
 mod progress;
+mod routes;
 mod rule;
 
 use std::sync::Arc;
@@ -15,15 +17,15 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::incident::DedupKey;
+use crate::record::history::samples::{Aggregator, SampleRow};
 use crate::record::recorder::Message;
 use crate::sample::{Batch, Sample};
 use crate::threads::{self, Worker};
 use detector::Detector;
 pub use detector::Edge;
 
-/// While so many messages wait for the recorder, it gets no samples: a batch can be a pass over thousands of targets, and the next one
-/// says much the same.
-const BEHIND: usize = 64;
+/// How often what was measured goes to the recorder, as rows of whole minutes: it need not wake for each sample.
+const FLUSH: Duration = Duration::from_secs(60);
 
 /// What the detector is told.
 #[derive(Clone, Debug)]
@@ -68,19 +70,19 @@ pub fn start(wiring: Wiring) -> Worker {
 
 fn run(wiring: &Wiring) {
     let mut detector = Detector::default();
+    let mut gathered = Gathered::new(wiring.record.clone());
     let mut samples = wiring.samples.clone();
     loop {
-        let wait = detector.next_look(Moment::now()).unwrap_or(Duration::from_secs(30));
+        let now = Moment::now();
+        gathered.flush(now);
+        let wait = detector.next_look(now).unwrap_or(FLUSH).min(gathered.next_flush(now));
         let edges = select! {
             recv(samples) -> batch => match batch {
                 Ok(batch) => {
                     let edges = detector.batch(&batch, Moment::now());
-                    let samples = Arc::new(batch.samples);
-                    if let Some(record) = wiring.record.as_ref().filter(|record| record.len() < BEHIND) {
-                        let _ = record.send(Message::Samples(Arc::clone(&samples)));
-                    }
+                    gathered.feed(&batch.samples);
                     if let Some(seen) = &wiring.seen {
-                        let _ = seen.send(samples);
+                        let _ = seen.send(Arc::new(batch.samples));
                     }
                     edges
                 }
@@ -101,5 +103,49 @@ fn run(wiring: &Wiring) {
                 return;
             }
         }
+    }
+}
+
+/// What was measured, on its way to the recorder. The minute that goes on is sent when this is dropped.
+struct Gathered {
+    rows: Aggregator,
+    recorder: Option<Sender<Message>>,
+    flush_at: Moment,
+}
+
+impl Gathered {
+    fn new(recorder: Option<Sender<Message>>) -> Self {
+        Self { rows: Aggregator::default(), recorder, flush_at: Moment::now().after(FLUSH) }
+    }
+
+    fn feed(&mut self, samples: &[Sample]) {
+        if self.recorder.is_some() {
+            self.rows.feed(samples);
+        }
+    }
+
+    fn next_flush(&self, now: Moment) -> Duration {
+        self.flush_at.since(now)
+    }
+
+    fn flush(&mut self, now: Moment) {
+        if self.flush_at.is_due(now) {
+            self.flush_at = now.after(FLUSH);
+            let rows = self.rows.take_ended(now.wall.as_millisecond());
+            self.send(rows);
+        }
+    }
+
+    fn send(&self, rows: Vec<SampleRow>) {
+        if let Some(recorder) = self.recorder.as_ref().filter(|_| !rows.is_empty()) {
+            let _ = recorder.send(Message::Samples(rows));
+        }
+    }
+}
+
+impl Drop for Gathered {
+    fn drop(&mut self) {
+        let rows = self.rows.take_all();
+        self.send(rows);
     }
 }

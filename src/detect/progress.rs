@@ -95,6 +95,7 @@ impl Node {
     fn hold(&mut self, state: Option<bool>, hold_for: Duration, interval: Duration, now: Moment) -> Option<bool> {
         match state {
             Some(true) => {
+                self.forget_after(interval, now);
                 self.unknown = None;
                 let since = *self.since.get_or_insert(now);
                 Some(self.held + now.since(since) >= hold_for)
@@ -107,12 +108,17 @@ impl Node {
                 if let Some(since) = self.since.take() {
                     self.held += now.since(since);
                 }
-                let unknown = *self.unknown.get_or_insert(now);
-                if now.since(unknown) > interval * 3 {
-                    self.held = Duration::ZERO;
-                }
+                self.unknown.get_or_insert(now);
+                self.forget_after(interval, now);
                 None
             }
+        }
+    }
+
+    /// Unknown for over three intervals resets.
+    fn forget_after(&mut self, interval: Duration, now: Moment) {
+        if self.unknown.is_some_and(|since| now.since(since) > interval * 3) {
+            self.held = Duration::ZERO;
         }
     }
 }

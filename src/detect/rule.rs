@@ -74,8 +74,12 @@ impl Rule {
 
     pub(super) fn looks_at(&self, sample: &Sample) -> bool {
         let condition = &self.playbook.condition;
-        let joined = sample.metric.identity.len() < self.identity;
-        self.metrics.contains(&sample.metric) && (joined || condition.concerns(sample.metric, &sample.target))
+        self.metrics.contains(&sample.metric) && (self.joins(sample.metric) || condition.concerns(sample.metric, &sample.target))
+    }
+
+    /// Whether the metric has fewer labels than its targets.
+    pub(super) fn joins(&self, metric: &Metric) -> bool {
+        metric.identity.len() < self.identity
     }
 
     /// The targets of this rule that a sample is about: its own, or, for a metric with fewer labels, all that it joins.

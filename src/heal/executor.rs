@@ -38,10 +38,11 @@ pub struct Execution {
     pub unit: Option<Unit>,
 }
 
-/// Runs the program to its end, or to the limit. `started` learns the process id as soon as there is one; the process becomes
-/// the program only when it returns true, and ends otherwise.
+/// Runs the program to its end, or to the limit. `spawned` learns the process id as soon as there is one; `goes` is asked when the
+/// process is in its control group: only if it says yes the process becomes the program, and ends otherwise. To move a process
+/// takes the kernel some 15 ms, in which others can do what `spawned` asks of them.
 #[must_use]
-pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl FnOnce(i32) -> bool) -> Outcome {
+pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, spawned: impl FnOnce(i32), goes: impl FnOnce() -> bool) -> Outcome {
     let begin = Moment::now();
     let _owned = tree::Owned::new();
     let before = tree::Before::look();
@@ -56,10 +57,11 @@ pub fn run(permit: &Permit, execution: &Execution, limit: &Limit, started: impl 
         }
     };
     let pid = i32::try_from(child.id()).unwrap_or(i32::MAX);
+    spawned(pid);
     let group = group_of(execution, pid);
     let everything = Started { descent: Some((pid, &before)), group: group.as_ref() };
     let gate = child.stdin.take();
-    if started(pid) {
+    if goes() {
         let_go(gate);
     } else {
         drop(gate);

@@ -1,12 +1,12 @@
 //! One action, from its turn to its outcome: what speaks against it, the guard's permit, and the run on a thread of its own.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::action::{archive_log, delete_files, http, signal_process, top_processes};
 use super::executor::{self, Execution};
@@ -189,7 +189,7 @@ pub(crate) fn start(job: Job, incident: &Incident, config: &Arc<Config>, surroun
         let run = || run(&job, facts, &config, &surroundings, (&gate, unit));
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
         // What could not even be started has its intent on record too: then its outcome has a place.
-        let passed = gate.pass(None);
+        let passed = gate.pass();
         let broken = |_| Outcome::native(Err("autoheal failed inside; see its log".to_owned()), Duration::ZERO);
         let mut outcome = outcome.unwrap_or_else(broken);
         if !passed {
@@ -211,28 +211,46 @@ struct Gate<'a> {
     starts: &'a Sender<Start>,
     timeout: Duration,
     unit: Option<String>,
-    passed: Cell<Option<bool>>,
+    state: RefCell<State>,
+}
+
+/// How far the intent is.
+enum State {
+    Unsaid,
+    /// Somebody writes it down.
+    Announced(Receiver<()>),
+    /// It is on record, or will never be.
+    Passed(bool),
 }
 
 impl<'a> Gate<'a> {
     fn new(id: &'a str, surroundings: &'a Surroundings, timeout: Duration, unit: Option<&Unit>) -> Self {
         let unit = unit.map(|unit| unit.name().to_owned());
-        Self { id, starts: &surroundings.starts, timeout, unit, passed: Cell::new(None) }
+        Self { id, starts: &surroundings.starts, timeout, unit, state: RefCell::new(State::Unsaid) }
     }
 
-    /// Whether the action may start.
-    fn pass(&self, pid: Option<i32>) -> bool {
-        if let Some(passed) = self.passed.get() {
-            return passed;
+    /// Has the intent written down, with the process that waits for it.
+    fn announce(&self, pid: Option<i32>) {
+        let mut state = self.state.borrow_mut();
+        if let State::Unsaid = *state {
+            let (go, gone) = bounded(1);
+            let process = pid.and_then(|pid| {
+                let started = signal_process::started(u32::try_from(pid).ok()?)?;
+                Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout, unit: self.unit.clone() })
+            });
+            let sent = self.starts.send(Start { id: self.id.to_owned(), process, go }).is_ok();
+            *state = if sent { State::Announced(gone) } else { State::Passed(false) };
         }
-        let (go, gone) = bounded(1);
-        let process = pid.and_then(|pid| {
-            let started = signal_process::started(u32::try_from(pid).ok()?)?;
-            Some(RunningProcess { pid, started, boot: crate::host::boot_id(), timeout: self.timeout, unit: self.unit.clone() })
-        });
-        let passed = self.starts.send(Start { id: self.id.to_owned(), process, go }).is_ok() && gone.recv().is_ok();
-        self.passed.set(Some(passed));
-        passed
+    }
+
+    /// Waits until the intent is on record, and says whether the action may start.
+    fn pass(&self) -> bool {
+        self.announce(None);
+        let mut state = self.state.borrow_mut();
+        if let State::Announced(gone) = &*state {
+            *state = State::Passed(gone.recv().is_ok());
+        }
+        matches!(*state, State::Passed(true))
     }
 }
 
@@ -255,7 +273,7 @@ fn run(
     (gate, unit): (&Gate<'_>, Option<Unit>),
 ) -> Outcome {
     let program = matches!(job.kind, ActionKind::Shell { .. } | ActionKind::Service { .. });
-    if !program && !gate.pass(None) {
+    if !program && !gate.pass() {
         return Outcome { end: End::Stopped, ..Outcome::native(Ok(String::new()), Duration::ZERO) };
     }
     if !program && let Err(reason) = still_permitted(job, config) {
@@ -280,9 +298,12 @@ fn run(
             let _unit = unit.as_ref().map(|unit| surroundings.exclusions.exclude_unit(unit.name()));
             let execution = Execution { helper, command_path, facts, timeout: job.timeout, unit };
             let (mut excluded, mut refused) = (None, None);
-            let outcome = executor::run(permit, &execution, &limit, |pid| {
+            let spawned = |pid| {
                 excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid));
-                let passed = gate.pass(Some(pid));
+                gate.announce(Some(pid));
+            };
+            let outcome = executor::run(permit, &execution, &limit, spawned, || {
+                let passed = gate.pass();
                 refused = passed.then(|| still_permitted(job, config).err()).flatten();
                 passed && refused.is_none()
             });

@@ -97,12 +97,12 @@ pub fn become_subreaper() {
 impl Before {
     /// Looks at what descends from the agent.
     pub(crate) fn look() -> Self {
-        let (own, stats) = (own_pid(), all());
-        let (leaders, found) = (leaders(&stats), descendants(&stats, |_| true));
-        let own_session = stats.iter().find(|stat| stat.process.pid == own).map(|stat| stat.session);
-        let sessions = found.iter().map(|stat| stat.session).chain(own_session);
+        let found = listed_children().unwrap_or_else(|| descendants(&all(), |_| true));
+        let own_session = stat(own_pid()).map(|stat| stat.session);
+        let sessions: HashSet<i32> = found.iter().map(|stat| stat.session).chain(own_session).collect();
+        let leader = |session: i32| stat(session).filter(|stat| stat.session == session).map(|stat| stat.process.started);
         Self {
-            sessions: sessions.map(|session| (session, leaders.get(&session).copied())).collect(),
+            sessions: sessions.into_iter().map(|session| (session, leader(session))).collect(),
             processes: found.iter().map(|stat| stat.process).collect(),
         }
     }
@@ -272,6 +272,28 @@ fn descendants(stats: &[Stat], belongs: impl Fn(&Stat) -> bool) -> Vec<Stat> {
     found
 }
 
+/// What descends from the agent by the kernel's own lists of children (proc(5), `children`), which cost what the agent has and not
+/// what the host has; `None` where there are none. A list can miss somebody while a child ends, so it is read twice.
+fn listed_children() -> Option<Vec<Stat>> {
+    let mut found: HashMap<i32, Stat> = HashMap::new();
+    for _ in 0..2 {
+        let mut open = vec![own_pid()];
+        while let Some(parent) = open.pop() {
+            let Ok(tasks) = fs::read_dir(format!("/proc/{parent}/task")) else { continue };
+            for task in tasks.flatten() {
+                match fs::read_to_string(task.path().join("children")) {
+                    Ok(children) => open.extend(children.split_ascii_whitespace().filter_map(|child| child.parse::<i32>().ok())),
+                    Err(_) if parent == own_pid() && !task.path().join("children").exists() => return None,
+                    Err(_) => {}
+                }
+            }
+            found.extend(stat(parent).map(|stat| (parent, stat)));
+        }
+    }
+    found.remove(&own_pid());
+    Some(found.into_values().collect())
+}
+
 fn own_pid() -> i32 {
     rustix::process::getpid().as_raw_nonzero().get()
 }
@@ -316,6 +338,18 @@ mod tests {
         check(&line("main thread has ended", "Z", 4), 3, 5, false);
         check(&line("a) Z 1 1 1\n(b", "R", 2), 3, 5, false);
         assert!(parse(7, "").is_none() && parse(7, "7 (x) S 1").is_none());
+    }
+
+    #[test]
+    fn the_kernels_lists_say_what_the_table_of_all_processes_says() {
+        let child = crate::collect::test_rig::Child::sleeping();
+        let pid = i32::try_from(child.pid()).unwrap();
+        if let Some(listed) = listed_children() {
+            assert!(listed.iter().any(|stat| stat.process.pid == pid && stat.parent == own_pid()));
+            assert!(listed.iter().all(|stat| stat.process.pid != own_pid()));
+        }
+        assert!(descendants(&all(), |_| true).iter().any(|stat| stat.process.pid == pid));
+        assert!(Before::look().processes.contains(&stat(pid).unwrap().process));
     }
 
     #[test]

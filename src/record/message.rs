@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_channel::Sender;
 
 use super::history::retention::Keep;
+use super::history::samples::SampleRow;
 use super::history::{Entry, IncidentRow};
-use crate::sample::Sample;
 
 /// What the recorder is told.
 #[derive(Debug)]
@@ -23,8 +23,8 @@ pub enum Message {
     },
     /// Anything else that belongs into the history.
     Entry(Entry),
-    /// What was measured; what is unknown is no part of the history.
-    Samples(Arc<Vec<Sample>>),
+    /// What was measured in the minutes that are over.
+    Samples(Vec<SampleRow>),
     /// How long things are kept from now on.
     Settings(Keep),
 }

@@ -12,7 +12,7 @@ use super::backlog::Backlog;
 use super::ballast::Ballast;
 use super::history::read::Reader;
 use super::history::retention::{Keep, Sweep, remove_reports};
-use super::history::samples::{Aggregator, SampleRow};
+use super::history::samples::SampleRow;
 use super::history::{Entry, History, OpenError, Opened, Restored, WriteError};
 pub use super::message::{Ack, Acked, Message, RecorderState, SharedState};
 use super::store::Reports;
@@ -21,7 +21,7 @@ use crate::threads::{self, Worker};
 
 /// How often what could not be written is tried again, at least.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often rows of samples are written.
+/// How often rows of samples that found no room are tried again, at least.
 const FLUSH: Duration = Duration::from_secs(60);
 /// How often old things are forgotten.
 const DAY: Duration = Duration::from_secs(86_400);
@@ -46,7 +46,6 @@ pub struct Recorder {
     acks: Vec<(String, Ack)>,
     /// The reports that came with the rows of this turn.
     texts: BTreeMap<PathBuf, Text>,
-    aggregator: Aggregator,
     samples: Vec<SampleRow>,
     keep: Keep,
     sweep: Option<Sweep>,
@@ -99,7 +98,6 @@ impl Recorder {
             backlog: Backlog::default(),
             acks: Vec::new(),
             texts: BTreeMap::new(),
-            aggregator: Aggregator::default(),
             samples: Vec::new(),
             keep: Keep::default(),
             sweep: None,
@@ -143,7 +141,7 @@ impl Recorder {
 
     fn run(mut self, messages: &Receiver<Message>, forgot: &dyn Fn()) {
         loop {
-            let message = messages.recv_timeout(self.wait(Moment::now()));
+            let message = threads::next(messages, self.wait(Moment::now()));
             let now = Moment::now();
             match message {
                 Ok(message) => {
@@ -184,7 +182,10 @@ impl Recorder {
                 self.backlog.put(Entry::Incident(row), urgent);
             }
             Message::Entry(entry) => self.backlog.put(entry, false),
-            Message::Samples(samples) => self.aggregator.feed(&samples),
+            Message::Samples(rows) => {
+                self.samples.extend(rows);
+                self.next_flush = now;
+            }
             Message::Settings(keep) if keep != self.keep => {
                 self.keep = keep;
                 self.sweep = None;
@@ -206,7 +207,6 @@ impl Recorder {
         self.reports.retry();
         if self.next_flush.is_due(now) {
             self.next_flush = now.after(FLUSH);
-            self.samples.extend(self.aggregator.take_ended(now.wall.as_millisecond()));
             self.write_samples(now);
             if !self.failing && self.backlog.len() == 0 && self.ballast.make() {
                 self.be_well();
@@ -359,7 +359,6 @@ impl Recorder {
         while !self.failing && self.backlog.len() > 0 {
             self.write_rows(now);
         }
-        self.samples.extend(self.aggregator.take_all());
         self.write_samples(now);
         self.reports.sync(SYNCED * 16);
         if self.backlog.len() > 0 || self.reports.is_behind() {

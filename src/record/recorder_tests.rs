@@ -6,6 +6,7 @@ use super::*;
 use crate::metric;
 use crate::record::history::IncidentRow;
 use crate::record::history::read::Filter;
+use crate::record::history::samples::Aggregator;
 use crate::sample::{Sample, Target, Value};
 
 /// A recorder that turns when the test says so.
@@ -260,10 +261,11 @@ fn samples_are_written_once_a_minute_and_old_things_once_a_day() {
         let connection = rusqlite::Connection::open(data(rig.root.path()).join("history.db")).unwrap();
         connection.query_row("SELECT count(*) FROM samples", [], |row| row.get(0)).unwrap()
     };
-    rig.recorder.take(Message::Samples(vec![sample(rig.now)].into()), rig.now);
-    rig.turn(59);
+    let mut gathered = Aggregator::default();
+    gathered.feed(&[sample(rig.now)]);
+    rig.recorder.take(Message::Samples(gathered.take_all()), rig.now);
     assert_eq!(rows(&rig), 0);
-    rig.turn(60);
+    rig.turn(1);
     assert_eq!(rows(&rig), 1);
     let report = data(rig.root.path()).join("2020-01-01-abc23456.md");
     fs::write(&report, "").unwrap();

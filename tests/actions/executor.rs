@@ -64,7 +64,7 @@ impl Stage {
             unit: None,
         };
         let limit = Limit { deadline: Moment::now().after(time), stop: Arc::clone(&self.stop) };
-        run(permit, &execution, &limit, |pid| pid > 1)
+        run(permit, &execution, &limit, |pid| assert!(pid > 1), || true)
     }
 
     /// The process whose number the script wrote to a file.

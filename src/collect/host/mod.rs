@@ -5,12 +5,12 @@ use std::time::Duration;
 #[cfg(target_os = "linux")]
 mod procfs;
 #[cfg(target_os = "linux")]
-pub(crate) use procfs::{comm, command_line, exe, open_files, pids, stat, units, user};
+pub(crate) use procfs::{Held, comm, command_line, exe, open_files, pids, stat, units, user};
 
 #[cfg(not(target_os = "linux"))]
 mod other;
 #[cfg(not(target_os = "linux"))]
-pub(crate) use other::{comm, command_line, exe, open_files, pids, stat, units, user};
+pub(crate) use other::{Held, comm, command_line, exe, open_files, pids, stat, units, user};
 
 /// What one look at a process says.
 #[derive(Clone, Debug, PartialEq, Eq)]

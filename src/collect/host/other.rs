@@ -45,6 +45,22 @@ pub(crate) fn stat(pid: u32) -> io::Result<Option<Stat>> {
     })
 }
 
+/// A process that is looked at again and again.
+#[derive(Debug)]
+pub(crate) struct Held(u32);
+
+impl Held {
+    /// Remembers the id.
+    pub(crate) fn open(pid: u32) -> Option<Self> {
+        Some(Self(pid))
+    }
+
+    /// One look; `None` when the process is gone.
+    pub(crate) fn stat(&self) -> io::Result<Option<Stat>> {
+        stat(self.0)
+    }
+}
+
 fn nix_group(pid: u32) -> u32 {
     let pid = i32::try_from(pid).map(nix::unistd::Pid::from_raw);
     let group = pid.ok().and_then(|pid| nix::unistd::getpgid(Some(pid)).ok());

@@ -1,6 +1,6 @@
 //! Samples become one row a minute for each series, and with age one for each quarter of an hour.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::mem;
 
 use rusqlite::{Connection, params};
@@ -49,7 +49,7 @@ pub struct SampleRow {
 /// Gathers samples into rows. Unknown values are no part of them.
 #[derive(Debug, Default)]
 pub struct Aggregator {
-    series: BTreeMap<(&'static str, Labels), Minute>,
+    series: HashMap<(&'static str, Labels), Minute>,
     ended: Vec<SampleRow>,
 }
 
@@ -125,7 +125,9 @@ impl Aggregator {
             self.ended.extend(minute.sum.take().map(|sum| sum.row(series, minute.at, MINUTE)));
         }
         self.series.retain(|_, minute| minute.sum.is_some() || minute.at + GONE > now);
-        mem::take(&mut self.ended)
+        let mut ended = mem::take(&mut self.ended);
+        ended.sort_by(|a, b| (a.metric, &a.labels, a.at).cmp(&(b.metric, &b.labels, b.at)));
+        ended
     }
 
     /// All rows, because no sample will follow.

@@ -48,10 +48,10 @@ fn a_word_that_changes_is_a_row_of_its_own() {
     let word = |at, word: &'static str| sample("process_status", at, Some(Value::Text(word.into())));
     let mut aggregator = Aggregator::default();
     aggregator.feed(&[word(0, "running"), word(10_000, "running"), word(20_000, "stopped"), word(70_000, "stopped")]);
-    assert_eq!(said(&aggregator.take_all()), ["20000+0 - - - stopped", "0+60000 - - - stopped", "60000+60000 - - - stopped"]);
+    assert_eq!(said(&aggregator.take_all()), ["0+60000 - - - stopped", "20000+0 - - - stopped", "60000+60000 - - - stopped"]);
     let slow = |at, value| sample("api_latency_ms", at, Some(value));
     aggregator.feed(&[slow(0, Value::Number(5.0)), slow(10_000, Value::Infinite)]);
-    assert_eq!(said(&aggregator.take_all()), ["10000+0 - - - infinite", "0+60000 - 5 5 infinite"]);
+    assert_eq!(said(&aggregator.take_all()), ["0+60000 - 5 5 infinite", "10000+0 - - - infinite"]);
 }
 
 #[test]
