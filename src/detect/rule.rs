@@ -82,11 +82,10 @@ impl Rule {
         metric.identity.len() < self.identity
     }
 
-    /// The targets of this rule that a sample is about: its own, or, for a metric with fewer labels, all that it joins.
+    /// The targets of this rule that a sample which it looks at is about: its own, or, for a metric with fewer labels, all that it
+    /// joins.
     pub(super) fn identities(&self, sample: &Sample) -> Vec<Labels> {
-        if !self.looks_at(sample) {
-            Vec::new()
-        } else if sample.metric.identity.len() == self.identity {
+        if !self.joins(sample.metric) {
             vec![sample.target.identity.clone()]
         } else {
             self.targets.keys().filter(|identity| joins(identity, &sample.target.identity)).cloned().collect()
