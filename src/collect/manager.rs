@@ -1,8 +1,8 @@
 //! What systemd says of the unit of a watched process: whether it is at it already, and whether a person wants it to be down.
 //!
-//! It is asked only about a process that was found not running, at each look at it; and about one that runs when its process id
-//! changed, and twice a minute, for `unit_status`. The local thread asks and goes on: it waits for an answer only as long as PID 1 takes that is
-//! well, and comes back for it soon where it takes longer.
+//! It is asked about a process that was found not running, at each look; and about one that runs when its process id changed,
+//! and twice a minute, for `unit_status`. The local thread waits for an answer for as long as a PID 1 takes that is well; for one
+//! that takes longer it comes back.
 
 use std::time::Duration;
 
@@ -108,6 +108,10 @@ impl Manager {
             Err(error) if unit::is_deaf(&error) => return self.fallen(),
             _ => return self.wait(format!("unit {unit}: systemd does not answer"), MOST, now),
         };
+        self.judge(unit, state, now)
+    }
+
+    fn judge(&mut self, unit: &str, state: State, now: Moment) -> Down {
         match state.verdict() {
             Verdict::Unknown | Verdict::Fallen => self.fallen(),
             Verdict::Busy(how) => self.wait(format!("unit {unit} {how}"), MOST, now),

@@ -167,9 +167,10 @@ pub(crate) fn state(unit: &str) -> Result<State, Error> {
     Asked::about(unit)?.state(PATIENCE)?.ok_or_else(|| ErrorKind::TimedOut.into())
 }
 
-/// The name with its suffix, as systemd has it.
-pub(crate) fn full_name(service: &str) -> String {
-    if service.ends_with(".service") { service.to_owned() } else { format!("{service}.service") }
+/// The name with its suffix, as systemd has it: without one a service is meant.
+pub(crate) fn full_name(unit: &str) -> String {
+    let has_suffix = unit.rsplit_once('.').is_some_and(|(_, suffix)| matches!(suffix, "service" | "scope" | "slice" | "socket"));
+    if has_suffix { unit.to_owned() } else { format!("{unit}.service") }
 }
 
 /// The object of a unit: what is no letter or digit of its name is escaped (bus_label_escape in systemd's sources).

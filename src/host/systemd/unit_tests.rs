@@ -30,7 +30,11 @@ fn check(state: &str, times: [u64; 4], expected: Verdict) {
 /// Recorded with systemd 252; of the times only the last digits.
 #[test]
 fn a_unit_in_motion_is_left_alone() {
-    check("loaded/static activating/auto-restart 0 signal none", [152_507, 152_364, 592_397, 592_400], Verdict::Busy("waits for its automatic restart"));
+    check(
+        "loaded/static activating/auto-restart 0 signal none",
+        [152_507, 152_364, 592_397, 592_400],
+        Verdict::Busy("waits for its automatic restart"),
+    );
     check("loaded/static activating/start-pre 7 success none", [976_587, 0, 0, 0], Verdict::Busy("is starting"));
     check("loaded/static activating/start 7 success main", [801_765, 0, 801_712, 0], Verdict::Busy("is starting"));
     check("loaded/enabled deactivating/stop-sigterm 9 success none", [1, 3, 2, 0], Verdict::Busy("is stopping"));
@@ -104,10 +108,16 @@ fn properties_come_in_the_order_of_the_question() {
 
 #[test]
 fn names_become_objects_as_systemd_escapes_them() {
-    for (unit, path) in [("nginx.service", "nginx_2eservice"), ("postgresql@15-main.service", "postgresql_4015_2dmain_2eservice"), ("7z", "_37z")] {
+    for (unit, path) in
+        [("nginx.service", "nginx_2eservice"), ("postgresql@15-main.service", "postgresql_4015_2dmain_2eservice"), ("7z", "_37z")]
+    {
         assert_eq!(object(unit), format!("/org/freedesktop/systemd1/unit/{path}"));
     }
-    assert_eq!((full_name("web"), full_name("web.service")), ("web.service".to_owned(), "web.service".to_owned()));
+    for (name, full) in
+        [("web", "web.service"), ("web.service", "web.service"), ("php8.3-fpm", "php8.3-fpm.service"), ("a.scope", "a.scope")]
+    {
+        assert_eq!(full_name(name), full);
+    }
 }
 
 /// For `mod bus`: on a host without systemd nobody is there.
