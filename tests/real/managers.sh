@@ -29,6 +29,8 @@ seen_from_here() {
   done
 }
 main_pid() { unit_property "$1" MainPID; }
+# main_pid_seen NAME: its number among this machine's own processes.
+main_pid_seen() { seen_from_here "$(in_machine "cat /sys/fs/cgroup/system.slice/$1.service/cgroup.procs")"; }
 kill_main() {
   killed=$(main_pid "$1")
   [ "$killed" != 0 ] && inside kill -KILL "$killed"
@@ -188,3 +190,14 @@ wait_for 20 "a restart by a person whose start fails is trouble" has_trouble bro
 in_machine "rm /run/broken"
 wait_for 30 "and healed" unit_is broken active
 
+# Nobody answers: PID 1 is stopped from outside.
+init=$(leader)
+kill -STOP "$init"
+killed=$(main_pid_seen wanted)
+kill -KILL "$killed"
+wait_for 10 "while PID 1 hangs, a process that died is unknown" says wanted "null unit wanted.service: systemd does not answer"
+sleep 3
+check "and stays so" says wanted "null unit wanted.service: systemd does not answer"
+refuted "nothing else is late" grep -q "no answer" <(inside autoheal status --json)
+kill -CONT "$init"
+wait_for 30 "when PID 1 goes on, it is healed" incidents_are wanted 1 resolved
