@@ -24,8 +24,11 @@ const UNNOTICED: Duration = Duration::from_millis(50);
 /// What is in motion is looked at again after this, after twice this, and so on.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// PID 1 answers within a fraction of this.
-const INLINE: Duration = Duration::from_millis(20);
+/// A PID 1 that is well answers within a fraction of this.
+const INLINE: Duration = Duration::from_millis(30);
+
+/// For so long an answer stands: where PID 1 is slow, whoever measures again before a heal must not be told that nothing is known.
+const STANDS: Duration = Duration::from_secs(1);
 
 /// How old the state of a unit may be whose process runs on.
 pub(super) const STEADY: Duration = Duration::from_secs(30);
@@ -52,6 +55,8 @@ pub(super) struct Manager {
     exclusions: Exclusions,
     asked: Option<(String, Asked)>,
     answer: Option<Answer>,
+    /// Which running process its unit was last asked for, and when: where nobody answers, not each look asks.
+    tried: Option<(u32, Moment)>,
     /// Since when it has not been clear what to make of it.
     since: Option<Moment>,
     looks: u32,
@@ -67,6 +72,8 @@ struct Answer {
     at: Moment,
     /// The process that ran then.
     pid: Option<u32>,
+    /// It ran since.
+    over: bool,
 }
 
 /// Who stopped a unit, as the journal has it.
@@ -83,18 +90,22 @@ struct Journal {
 impl Manager {
     pub(super) fn new(respects_people: bool, exclusions: Exclusions) -> Self {
         let journal = Journal::default();
-        Self { respects_people, exclusions, asked: None, answer: None, since: None, looks: 0, journal, again: None }
+        Self { respects_people, exclusions, asked: None, answer: None, tried: None, since: None, looks: 0, journal, again: None }
     }
 
     /// The process runs. Its unit, if it has one, is asked about where the last answer is too old.
     pub(super) fn up(&mut self, unit: Option<&str>, pid: u32, now: Moment) {
         (self.since, self.looks, self.again, self.journal) = (None, 0, None, Journal::default());
+        self.answer.iter_mut().for_each(|answer| answer.over = true);
         let Some(unit) = unit else { return };
         let old = |answer: &Answer| {
             let same = answer.unit == unit && answer.pid == Some(pid) && answer.state.active == "active";
             !same || now.since(answer.at) >= STEADY
         };
-        if self.answer.as_ref().is_none_or(old) {
+        let answered = self.answer.as_ref().is_some_and(|answer| answer.unit == unit && answer.pid == Some(pid));
+        let rests = !answered && self.asked.is_none() && self.tried.is_some_and(|(of, at)| of == pid && now.since(at) < STEADY);
+        if self.answer.as_ref().is_none_or(old) && !rests {
+            self.tried = Some((pid, now));
             // What does not come now is looked for at the next tick.
             let _ = self.ask(unit, Some(pid), now);
         }
@@ -106,6 +117,7 @@ impl Manager {
         let state = match self.ask(unit, None, now) {
             Ok(Some(state)) => state,
             Err(error) if unit::is_deaf(&error) => return self.fallen(),
+            _ if let Some(state) = self.stands(unit, now) => state,
             _ => return self.wait(format!("unit {unit}: systemd does not answer"), MOST, now),
         };
         self.judge(unit, state, now)
@@ -138,6 +150,13 @@ impl Manager {
         Some((&answer.unit, &answer.state.active, answer.at))
     }
 
+    /// The last answer about the process that does not run, if it is of use still. What was in motion has moved on.
+    fn stands(&self, unit: &str, now: Moment) -> Option<State> {
+        let answer = self.answer.as_ref().filter(|answer| answer.unit == unit && answer.pid.is_none() && !answer.over)?;
+        let moves = matches!(answer.state.verdict(), Verdict::Busy(_) | Verdict::Active);
+        (!moves && now.since(answer.at) < STANDS).then(|| answer.state.clone())
+    }
+
     /// The unit's state; `None`: it is not there yet.
     fn ask(&mut self, unit: &str, pid: Option<u32>, now: Moment) -> Result<Option<State>, std::io::Error> {
         if !systemd::is_here() {
@@ -149,7 +168,7 @@ impl Manager {
         let mut asked = if let Some((_, asked)) = pending { asked } else { Asked::about(unit)? };
         let state = asked.state(wait)?;
         match &state {
-            Some(state) => self.answer = Some(Answer { unit: unit.to_owned(), state: state.clone(), at: now, pid }),
+            Some(state) => self.answer = Some(Answer { unit: unit.to_owned(), state: state.clone(), at: now, pid, over: false }),
             None => self.asked = Some((unit.to_owned(), asked)),
         }
         Ok(state)

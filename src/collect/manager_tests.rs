@@ -148,3 +148,19 @@ fn without_systemd_a_process_is_what_it_is() {
         assert_eq!((manager.again(), manager.status()), (None, None));
     }
 }
+
+#[test]
+fn a_slow_systemd_is_believed_for_a_second() {
+    let mut manager = manager(true);
+    let answer = |pid| Some(Answer { unit: "web.service".to_owned(), state: by_job(), at: at(0.0), pid, over: false });
+    manager.answer = answer(None);
+    assert_eq!(manager.stands("web.service", at(0.9)), Some(by_job()));
+    assert_eq!((manager.stands("web.service", at(1.0)), manager.stands("db.service", at(0.1))), (None, None));
+    manager.answer = answer(None).map(|answer| Answer { state: state("active", "running"), ..answer });
+    assert_eq!(manager.stands("web.service", at(0.1)), None, "what was not settled");
+    manager.answer = answer(Some(42));
+    assert_eq!(manager.stands("web.service", at(0.1)), None, "what was said of a process that ran");
+    manager.answer = answer(None);
+    manager.up(None, 42, at(0.1));
+    assert_eq!(manager.stands("web.service", at(0.2)), None, "it ran in between");
+}

@@ -125,7 +125,6 @@ impl Collector for Process {
             let names = metric::METRICS.iter().filter(own);
             return names.map(|metric| Sample::unknown(metric, &target, reason.clone(), now)).chain(unit_status).collect();
         }
-        let count_sample = |sample: Sample| Sample { reason: remark.clone(), ..sample };
         let number = |name, value: Result<f64, String>| Sample::number(metric::named(name), &target, value, now);
         let count = f64::from(u32::try_from(found.live.len()).unwrap_or(u32::MAX));
         #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes of memory")]
@@ -134,7 +133,7 @@ impl Collector for Process {
         let uptime = found.live.first().map(|oldest| now.uptime().saturating_sub(oldest.stat.started).as_secs_f64());
         let samples = [
             status(&found, remark.clone(), &target, now),
-            count_sample(number("process_count", Ok(count))),
+            Sample { reason: remark.clone(), ..number("process_count", Ok(count)) },
             // Nobody's memory is not little memory: a restart that left nothing running must not verify as cured.
             number("process_memory_mb", if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
             number("process_cpu", self.cpu(now, &found.live)),

@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketType, connect, socket};
 
 use super::wire::{self, Reply, Value};
+use crate::clock::Moment;
 
 /// Where systemd itself listens, for root.
 const PRIVATE: &str = "/run/systemd/private";
@@ -61,17 +62,16 @@ impl Question {
     /// # Errors
     /// The connection is broken, or this is no answer.
     pub(super) fn answers(&mut self, wait: Duration) -> Result<Option<Vec<Option<Value>>>> {
-        let end = crate::clock::Moment::now().after(wait);
+        let end = Moment::now().after(wait);
         loop {
-            let closed = self.receive()?;
-            self.read()?;
+            let more = self.receive()?;
             if self.values.len() >= self.wanted {
                 return Ok(Some(std::mem::take(&mut self.values)));
             }
-            if closed {
-                return Err(ErrorKind::UnexpectedEof.into());
+            let left = end.since(Moment::now());
+            if more {
+                continue;
             }
-            let left = end.since(crate::clock::Moment::now());
             if left.is_zero() {
                 return Ok(None);
             }
@@ -80,33 +80,30 @@ impl Question {
         }
     }
 
-    /// Takes what is there. `true`: the other side has closed.
+    /// Takes what is there, at most so much at a time: systemd also tells of every change of every unit. Whether there may be more.
     fn receive(&mut self) -> Result<bool> {
-        let mut buffer = [0; 4096];
-        loop {
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Ok(true),
-                Ok(count) => self.received.extend(&buffer[..count]),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+        let mut buffer = [0; 16 * 1024];
+        match self.stream.read(&mut buffer) {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                self.received.extend(&buffer[..count]);
+                self.read().map(|()| true)
             }
-            if self.received.len() > 1 << 20 {
-                return Err(Error::new(ErrorKind::InvalidData, "an answer that is too long"));
-            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(true),
+            Err(error) => Err(error),
         }
     }
 
     fn read(&mut self) -> Result<()> {
-        let invalid = |what: &str| Error::new(ErrorKind::InvalidData, what.to_owned());
         // `OK` and the server's id, on a line, come before the first message.
         if self.received.first() == Some(&b'O') {
             let Some(end) = self.received.windows(2).position(|pair| pair == b"\r\n") else { return Ok(()) };
             self.received.drain(..end + 2);
         } else if self.received.first().is_some_and(|first| !matches!(first, b'l' | b'B')) {
-            return Err(invalid("systemd does not let us ask"));
+            return Err(Error::new(ErrorKind::PermissionDenied, "systemd does not let us ask"));
         }
-        while let Some((reply, length)) = wire::first(&self.received).map_err(invalid)? {
+        while let Some((reply, length)) = wire::first(&self.received).map_err(|what| Error::new(ErrorKind::InvalidData, what))? {
             self.received.drain(..length);
             // Replies come in the order of the calls: one connection, and systemd answers each call before it reads the next.
             match reply {

@@ -156,7 +156,7 @@ impl Asked {
 
 /// Whether the error means that nobody could ever be asked: no systemd, or not by us. Then it counts for nothing.
 pub(crate) fn is_deaf(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ConnectionRefused | ErrorKind::InvalidData)
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied | ErrorKind::ConnectionRefused)
 }
 
 /// The state of a unit; waits for it.
