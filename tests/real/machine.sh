@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sourced by the scripts that need a real systemd as PID 1: lib.sh, and a throw-away machine made of this machine's own files
 # (systemd-nspawn over an overlay whose upper half is in memory).
+set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 machine=autoheal-test-$$

@@ -9,7 +9,6 @@ use super::quoted;
 use super::slot::{Slot, names_autoheal};
 use crate::config::playbook::Verb;
 use crate::config::settings::{ProcessMatch, ServiceCommand, Settings, VerbKey};
-use crate::host::systemd;
 
 /// Who starts and stops the services of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ impl Manager {
     /// The host's: systemd where it runs, launchd on a Mac, where a bare name that is no label goes to Homebrew.
     #[must_use]
     pub fn of_this_host() -> Option<Self> {
-        if systemd::is_here() {
+        if Path::new("/run/systemd/system").is_dir() {
             Some(Self::Systemd)
         } else if cfg!(target_os = "macos") {
             Some(Self::Launchd)
