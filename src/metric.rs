@@ -94,6 +94,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("device", "the device that is mounted there"),
     ("fstype", "the type of the file system, such as ext4"),
     ("process_name", "the `name` of the watch entry"),
+    ("unit", "the unit of systemd to which a watched process belongs, such as nginx.service"),
     ("pid", "the id of the oldest process that matches"),
     ("endpoint", "the `name` of the watch entry"),
     ("host", "the name or address of the server"),
