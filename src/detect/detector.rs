@@ -276,12 +276,13 @@ impl Detector {
             let known = |metric: &'static Metric| {
                 found.iter().copied().find(|sample| sample.metric == metric).filter(|sample| counts(sample, not_before, now))
             };
+            let wanted = found.iter().any(|sample| sample.is_wanted());
             // What is true, though not yet for long enough, is not false.
             let is_false = || condition.evaluate(&known) == Some(false);
             let key = || DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() };
             match state.progress.advance(condition, &View { sample: known, interval, now }) {
-                Some(true) if state.told != Told::Fired => {
-                    state.told = Told::Fired;
+                Some(true) if state.told != Told::Fired || state.wanted != wanted => {
+                    (state.told, state.wanted) = (Told::Fired, wanted);
                     let started = state.progress.since().unwrap_or(now);
                     let samples = found.into_iter().cloned().collect();
                     fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
