@@ -34,6 +34,7 @@
 //! | latest samples, progress of conditions | thread `detect` |
 //! | incidents, tracks, silences by hand, what people are told | thread `heal` |
 //! | the running action | thread `heal:action`, one at most; `heal:adopted` waits for one of an earlier life |
+//! | what the journal says of a unit that was stopped | `collect:journal`, a thread for each look |
 //! | the last look at all processes | thread `heal:evidence` |
 //! | history, reports, what waits for room | thread `record` |
 //! | connections of people | threads `control`, `control:peer`; `clerk` and `clerk:stream` wait for the answers |

@@ -109,6 +109,7 @@ pub const LABELS: &[(&str, &str)] = &[
     ("device", "the device that is mounted there"),
     ("fstype", "the type of the file system, such as ext4"),
     ("process_name", "the `name` of the watch entry"),
+    ("unit", "the unit of systemd to which a watched process belongs, such as nginx.service"),
     ("pid", "the id of the oldest process that matches"),
     ("endpoint", "the `name` of the watch entry"),
     ("host", "the name or address of the server"),
@@ -148,6 +149,7 @@ pub fn named(name: &'static str) -> &'static Metric {
 
 const DISK: (&[&str], &[&str], Kind) = (&["mount"], &["device", "fstype"], Kind::Disk);
 const PROCESS: (&[&str], &[&str], Kind) = (&["process_name"], &["pid"], Kind::Process);
+const UNIT: (&[&str], &[&str], Kind) = (&["unit"], &[], Kind::Process);
 const HOST: (&[&str], &[&str], Kind) = (&[], &[], Kind::Memory);
 const ENDPOINT: (&[&str], &[&str], Kind) = (&["endpoint", "host"], &["url"], Kind::Latency);
 const CERTIFICATE: (&[&str], &[&str], Kind) = (&["certificate", "host", "port", "path"], &[], Kind::Certificate);
@@ -174,6 +176,12 @@ pub static METRICS: &[Metric] = &[
     number("process_cpu", "%", PROCESS, "percent of one core, all matches together, since the last look; unknown when none runs"),
     number("process_uptime_seconds", "s", PROCESS, "age of the oldest match"),
     number("process_open_files", "", PROCESS, "open descriptors of all matches together"),
+    words(
+        "unit_status",
+        &["active", "reloading", "inactive", "failed", "activating", "deactivating", "maintenance"],
+        UNIT,
+        "systemd's ActiveState of the service to which a watched process belongs (Linux)",
+    ),
     number("memory_usage", "%", HOST, "percent: (total - available) / total"),
     number("memory_available_mb", "MiB", HOST, "MiB that programs can get without swapping"),
     number("swap_usage", "%", HOST, "percent of the swap space in use; 0 without swap"),

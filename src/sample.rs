@@ -11,6 +11,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::clock::Moment;
 use crate::metric::{self, Kind, Metric};
 
+/// How the reason of a sample begins that is as it is because a person wanted it so.
+pub const STOPPED_BY_PERSON: &str = "stopped by a person";
+
 /// A machine that slept for less has not slept.
 pub const SLEPT: Duration = Duration::from_secs(1);
 
@@ -212,6 +215,12 @@ impl Sample {
     #[must_use]
     pub fn is_from_before_a_sleep(&self, now: Moment) -> bool {
         now.slept_since(self.at) > self.interval.max(SLEPT)
+    }
+
+    /// Whether a person wanted it so: then nothing is done about it.
+    #[must_use]
+    pub fn is_wanted(&self) -> bool {
+        self.reason.as_ref().is_some_and(|reason| reason.starts_with(STOPPED_BY_PERSON))
     }
 
     /// The last moment at which it counts.

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::{Collector, Want, certificate, latency};
 use crate::clock::Moment;
 use crate::config::settings::{CertificateEntry, CertificateSource, DiskEntry, Disks, EndpointEntry, LogEntry, ProcessEntry, Settings};
-use crate::metric::{Kind, METRICS};
+use crate::metric::{Kind, METRICS, Metric};
 use crate::sample::{Labels, Sample, Target};
 
 /// A measurement without a timeout of its own is called hung after this.
@@ -172,8 +172,13 @@ impl Entry {
     pub(crate) fn unknown(&self, known: &[Arc<Target>], reason: &str, now: Moment) -> Vec<Sample> {
         let named = if known.is_empty() { self.named_target() } else { None };
         let targets = known.iter().chain(&named);
-        let metrics = || METRICS.iter().filter(|metric| metric.kind == self.kind());
-        targets.flat_map(|target| metrics().map(move |metric| Sample::unknown(metric, target, reason, now))).collect()
+        let has = |metric: &Metric, target: &Target| {
+            metric.kind == self.kind() && target.identity.iter().all(|(label, _)| metric.identity.contains(&label))
+        };
+        let metrics = |target: &Arc<Target>| METRICS.iter().filter(|metric| has(metric, target)).collect::<Vec<_>>();
+        targets
+            .flat_map(|target| metrics(target).into_iter().map(|metric| Sample::unknown(metric, target, reason, now)).collect::<Vec<_>>())
+            .collect()
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) mod host;
 pub(crate) mod latency;
 mod log_file;
 mod looks;
+mod manager;
 mod memory;
 mod mount_table;
 pub(crate) mod mounts;
@@ -44,6 +45,7 @@ pub mod tls;
 mod units;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 
@@ -75,6 +77,11 @@ pub trait Collector: Send {
     /// all the same.
     fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
         Some(slot::targets(samples))
+    }
+
+    /// How soon it should measure again, if that is sooner than by the schedule: the last measurement found something in motion.
+    fn again(&self) -> Option<Duration> {
+        None
     }
 }
 

@@ -8,15 +8,26 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::looks::Looks;
+use super::manager::{Down, Manager, STEADY};
 use super::process_match::{Finder, Found, Live};
 use super::shared::Shared;
 use super::{Collector, Exclusions, Units, host, process_table, reason};
 use crate::clock::Moment;
-use crate::config::settings::ProcessEntry;
-use crate::metric;
+use crate::config::settings::{ProcessEntry, ProcessMatch};
+use crate::host::systemd::unit::full_name;
+use crate::metric::{self, Kind, Metric};
 use crate::sample::{Labels, Sample, Target, Value};
 
 const MIB: f64 = 1_048_576.0;
+
+/// A unit that the settings name.
+#[derive(Debug)]
+enum Unit {
+    /// Its processes are those that are meant.
+    Known(String),
+    /// A heal would ask for it, if there is such a unit.
+    Likely(String),
+}
 
 /// Measures one watch entry.
 #[derive(Debug)]
@@ -24,6 +35,9 @@ pub(crate) struct Process {
     finder: Finder,
     target: Arc<Target>,
     units: Units,
+    manager: Manager,
+    /// Where the unit is not known by its processes: the one by which they are matched, or else what a heal would restart.
+    unit: Unit,
     /// Processor time of each match, by process id and start.
     looks: Looks<HashMap<(u32, Duration), Duration>>,
 }
@@ -32,7 +46,42 @@ impl Process {
     pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
         let target = Target::new(Labels::from([("process_name", entry.name.as_str())]), Labels::default());
         let units = shared.units().clone();
-        Self { finder: Finder::new(entry, shared), target, units, looks: Looks::default() }
+        let manager = Manager::new(entry.respect_manual_stop, shared.exclusions().clone());
+        let unit = match &entry.matcher {
+            ProcessMatch::Unit(unit) => Unit::Known(full_name(unit)),
+            _ => Unit::Likely(full_name(entry.service.as_ref().unwrap_or(&entry.name))),
+        };
+        Self { finder: Finder::new(entry, shared), target, units, manager, unit, looks: Looks::default() }
+    }
+
+    /// The unit of the process, as far as that is known for sure.
+    fn own_unit(&self) -> Option<String> {
+        let seen = || self.units.of(self.target.identity.get("process_name").unwrap_or_default());
+        if let Unit::Known(unit) = &self.unit { Some(unit.clone()) } else { seen() }
+    }
+
+    /// Asks the service manager, where there is something to ask.
+    fn ask_manager(&mut self, found: &mut Found, now: Moment) -> Option<String> {
+        let unit = self.own_unit();
+        if let Some(oldest) = found.live.first() {
+            self.manager.up(unit.as_deref(), oldest.pid, now);
+        } else if found.unknown.is_none() {
+            let (Unit::Known(likely) | Unit::Likely(likely)) = &self.unit;
+            match self.manager.down(unit.as_ref().unwrap_or(likely), now) {
+                Down::Stopped(remark) => return remark,
+                Down::Unknown(reason) => found.unknown = Some(reason),
+            }
+        }
+        None
+    }
+
+    /// The state of the unit, if the manager has told it.
+    fn unit_status(&self, remark: Option<&String>) -> Option<Sample> {
+        let (unit, state, at) = self.manager.status()?;
+        let target = Target::new(Labels::from([("unit", unit)]), Labels::default());
+        let value = Value::Text(state.to_owned().into());
+        let sample = Sample::known(metric::named("unit_status"), &target, value, at);
+        Some(Sample { reason: remark.cloned(), interval: STEADY, ..sample })
     }
 
     /// The target with the process id of the oldest match.
@@ -70,12 +119,15 @@ impl Collector for Process {
     }
 
     fn measure(&mut self) -> Vec<Sample> {
-        let found = self.finder.find();
+        let mut found = self.finder.find();
         let now = Moment::now();
         let target = self.with_pid(found.live.first());
+        let remark = self.ask_manager(&mut found, now);
+        let unit_status = self.unit_status(remark.as_ref());
         if let Some(reason) = found.unknown {
-            let names = metric::METRICS.iter().filter(|metric| metric.kind == metric::Kind::Process);
-            return names.map(|metric| Sample::unknown(metric, &target, reason.clone(), now)).collect();
+            let own = |metric: &&Metric| metric.kind == Kind::Process && metric.identity == ["process_name"];
+            let names = metric::METRICS.iter().filter(own);
+            return names.map(|metric| Sample::unknown(metric, &target, reason.clone(), now)).chain(unit_status).collect();
         }
         let number = |name, value: Result<f64, String>| Sample::number(metric::named(name), &target, value, now);
         let count = f64::from(u32::try_from(found.live.len()).unwrap_or(u32::MAX));
@@ -83,21 +135,28 @@ impl Collector for Process {
         let memory = found.live.iter().map(|live| live.stat.rss).sum::<u64>() as f64 / MIB;
         let nobody = || "no process runs".to_owned();
         let uptime = found.live.first().map(|oldest| now.uptime().saturating_sub(oldest.stat.started).as_secs_f64());
-        vec![
-            status(&found, &target, now),
-            number("process_count", Ok(count)),
+        let samples = [
+            status(&found, remark.clone(), &target, now),
+            Sample { reason: remark.clone(), ..number("process_count", Ok(count)) },
             // Nobody's memory is not little memory: a restart that left nothing running must not verify as cured.
             number("process_memory_mb", if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
             number("process_cpu", self.cpu(now, &found.live)),
             number("process_uptime_seconds", uptime.ok_or_else(nobody)),
             number("process_open_files", if found.live.is_empty() { Err(nobody()) } else { open_files(&found.live) }),
-        ]
+        ];
+        samples.into_iter().chain(unit_status).collect()
+    }
+
+    fn again(&self) -> Option<Duration> {
+        self.manager.again()
     }
 }
 
-fn status(found: &Found, target: &Arc<Target>, now: Moment) -> Sample {
+/// `by_manager`: what the manager has to say of one that is stopped.
+fn status(found: &Found, by_manager: Option<String>, target: &Arc<Target>, now: Moment) -> Sample {
     let (word, remark) = match (found.live.is_empty(), found.zombies) {
         (false, _) => ("running", None),
+        (true, _) if by_manager.is_some() => ("stopped", by_manager),
         (true, true) => ("stopped", Some("only zombies are left".to_owned())),
         (true, false) => ("stopped", found.remark.clone()),
     };
@@ -161,7 +220,6 @@ mod tests {
 
     use super::*;
     use crate::collect::test_rig::{Child, process_entry, text, value, wait_until};
-    use crate::config::settings::ProcessMatch;
 
     fn collector(matcher: ProcessMatch) -> (Process, Shared) {
         let shared = Shared::new(Exclusions::default());

@@ -21,6 +21,7 @@ use super::process_table::{self, Cursor, Info};
 use super::reason;
 use super::shared::Shared;
 use crate::config::settings::{ProcessEntry, ProcessMatch};
+use crate::host::systemd::unit::full_name;
 
 /// Linux cuts the short name after this many bytes.
 const COMM_BYTES: usize = 15;
@@ -228,7 +229,7 @@ fn judge(matcher: &ProcessMatch, pid: u32, info: &Info) -> Verdict {
             }
         }
         ProcessMatch::Pattern(pattern) => yes(pattern.is_match(&info.line), &|| format!("/{pattern}/ matches its command line")),
-        ProcessMatch::Unit(unit) => yes(host::units(pid).contains(unit), &|| format!("it is in the control group of {unit}")),
+        ProcessMatch::Unit(unit) => yes(host::units(pid).contains(&full_name(unit)), &|| format!("it is in the control group of {unit}")),
         ProcessMatch::Exe(path) => judge_exe(path, pid, info),
         ProcessMatch::Pidfile(_) => Verdict::No,
     }

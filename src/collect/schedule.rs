@@ -306,6 +306,10 @@ impl Scheduler {
         // Watched no more: the result is of no interest.
         let Some(slot) = self.slots.get_mut(&done.id) else { return };
         let present = if let Ok(samples) = &done.samples { done.collector.present(samples) } else { None };
+        if let Some(due) = done.collector.again().map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
+            slot.due = due;
+            self.heap.push(Reverse((due, done.id)));
+        }
         slot.collector = Some(done.collector);
         let samples = match done.samples {
             Ok(samples) => {
@@ -352,7 +356,8 @@ impl Scheduler {
         }
         let interval = slot.entry.interval();
         for sample in &mut samples {
-            sample.interval = interval;
+            // What was looked up for longer than an interval says so itself.
+            sample.interval = sample.interval.max(interval);
         }
         self.outbox.add(samples);
     }

@@ -12,7 +12,7 @@ use crate::detect::condition::{Comparison, Condition, LabelTest, Operand, Operat
 use crate::metric::{self, METRICS, Metric, Values};
 
 /// Metrics of the specification that this version does not measure yet.
-const LATER: &[&str] = &["unit_status", "check_status", "check_value"];
+const LATER: &[&str] = &["check_status", "check_value"];
 
 /// How many conditions may lie within each other, in whatever spellings: reading, printing and evaluating go that deep, on the stack of
 /// a thread.

@@ -187,7 +187,7 @@ record! {
         service: Option<Named>,
         /// `true`: actions may restart or stop it while it runs.
         restartable: bool = false,
-        /// `true`: a service that a person stopped stays stopped.
+        /// `true`: a unit of systemd that a person stopped or masked stays down, with one `suppressed` incident. `false`: it is healed.
         respect_manual_stop: bool = true,
         /// Only processes of this user.
         user: Option<Named>,

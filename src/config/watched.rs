@@ -1,7 +1,8 @@
 //! Which targets the settings name, as far as that can be said without measuring.
 
-use super::settings::{CertificateEntry, CertificateSource, Disks, Settings};
+use super::settings::{CertificateEntry, CertificateSource, Disks, ProcessEntry, ProcessMatch, Settings};
 use crate::detect::condition::{Comparison, Condition, Selector};
+use crate::host::systemd::unit::full_name;
 use crate::metric::Kind;
 use crate::sample::{Labels, Target};
 
@@ -62,6 +63,15 @@ pub fn entries(settings: &Settings, kind: Kind) -> Vec<Watched> {
     }
 }
 
+/// The units of the watched processes.
+fn units(settings: &Settings) -> Vec<Watched> {
+    let unit = |process: &ProcessEntry| match &process.matcher {
+        ProcessMatch::Unit(unit) => Watched::one(Labels::from([("unit", full_name(unit).as_str())]), Labels::default()),
+        _ => Watched::many(Labels::default(), format!("the unit of {}", process.name)),
+    };
+    settings.watch.processes.iter().map(unit).collect()
+}
+
 fn certificate(name: &str, source: &CertificateSource) -> Watched {
     match source {
         CertificateSource::Served { host, port, .. } => {
@@ -117,7 +127,8 @@ pub fn concerned_certificates<'s>(settings: &'s Settings, condition: &Condition)
 pub fn concerned(settings: &Settings, condition: &Condition) -> Vec<Watched> {
     let mut found: Vec<Watched> = Vec::new();
     for comparison in leading(condition) {
-        for entry in entries(settings, comparison.metric.kind) {
+        let entries = if comparison.metric.identity == ["unit"] { units(settings) } else { entries(settings, comparison.metric.kind) };
+        for entry in entries {
             if entry.may_be(&comparison.selector) && !found.contains(&entry) {
                 found.push(entry);
             }
@@ -166,6 +177,9 @@ mod tests {
         check(settings, "api_latency_ms{host=\"localhost\"} > 1", &["endpoint=shop, host=localhost, url=http://localhost:1/"]);
         check(settings, "log_file_size_mb{path=~\"/srv/**\"} > 1", &["every file that matches /srv/*.log"]);
         check(settings, "ssl_expires_in_days < 1", &[]);
+        let units = r#"{"watch": {"processes": [{"name": "web"}, {"name": "db", "match": {"unit": "postgresql"}}]}}"#;
+        check(units, "unit_status == failed", &["the unit of web", "unit=postgresql.service"]);
+        check(units, "unit_status{unit=\"db.service\"} == failed", &["the unit of web"]);
         check("{}", "disk_usage{mount=\"/x\"} > 1", &["every mounted file system"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Which conditions fire for which targets. Pure: samples and the time in, edges out.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -137,16 +137,13 @@ impl Detector {
     /// Takes samples into account.
     pub fn samples(&mut self, batch: &[Sample], now: Moment) -> Vec<Edge> {
         let mut affected: Vec<(usize, Labels)> = Vec::new();
-        let mut seen: HashSet<(usize, Labels)> = HashSet::new();
         for sample in batch {
             for &rule in self.remember(sample, now).iter() {
-                for identity in self.rules[rule].identities(sample) {
-                    if seen.insert((rule, identity.clone())) {
-                        affected.push((rule, identity));
-                    }
-                }
+                affected.extend(self.rules[rule].identities(sample).into_iter().map(|identity| (rule, identity)));
             }
         }
+        // The samples of one target come together. To judge one twice would be no more than work.
+        affected.dedup();
         self.judge(&affected, now)
     }
 
@@ -276,18 +273,21 @@ impl Detector {
                 continue;
             }
             let not_before = state.not_before;
-            let known = |metric: &'static Metric| find(latest, metric, identity).filter(|sample| counts(sample, not_before, now));
+            let known = |metric: &'static Metric| {
+                found.iter().copied().find(|sample| sample.metric == metric).filter(|sample| counts(sample, not_before, now))
+            };
+            let wanted = found.iter().any(|sample| sample.is_wanted());
             // What is true, though not yet for long enough, is not false.
-            let is_false = condition.evaluate(&known) == Some(false);
+            let is_false = || condition.evaluate(&known) == Some(false);
             let key = || DedupKey { playbook: rule.playbook.id.clone(), identity: identity.clone() };
             match state.progress.advance(condition, &View { sample: known, interval, now }) {
-                Some(true) if state.told != Told::Fired => {
-                    state.told = Told::Fired;
+                Some(true) if state.told != Told::Fired || state.wanted != wanted => {
+                    (state.told, state.wanted) = (Told::Fired, wanted);
                     let started = state.progress.since().unwrap_or(now);
                     let samples = found.into_iter().cloned().collect();
                     fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
                 }
-                Some(false) if is_false && matches!(state.told, Told::Fired | Told::Owed) => {
+                Some(false) if matches!(state.told, Told::Fired | Told::Owed) && is_false() => {
                     state.told = Told::Cleared;
                     cleared.push(Edge::Cleared(key()));
                 }

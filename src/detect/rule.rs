@@ -28,6 +28,8 @@ pub(super) struct Rule {
 pub(super) struct State {
     pub(super) progress: Progress,
     pub(super) told: Told,
+    /// When it last fired, a person wanted it so: that this is over is news.
+    pub(super) wanted: bool,
     /// Samples from before the end of the last incident count for nothing.
     pub(super) not_before: Option<Moment>,
     /// The longest interval of its samples.
@@ -82,11 +84,10 @@ impl Rule {
         metric.identity.len() < self.identity
     }
 
-    /// The targets of this rule that a sample is about: its own, or, for a metric with fewer labels, all that it joins.
+    /// The targets of this rule that a sample which it looks at is about: its own, or, for a metric with fewer labels, all that it
+    /// joins.
     pub(super) fn identities(&self, sample: &Sample) -> Vec<Labels> {
-        if !self.looks_at(sample) {
-            Vec::new()
-        } else if sample.metric.identity.len() == self.identity {
+        if !self.joins(sample.metric) {
             vec![sample.target.identity.clone()]
         } else {
             self.targets.keys().filter(|identity| joins(identity, &sample.target.identity)).cloned().collect()
@@ -101,7 +102,7 @@ impl Rule {
 
 impl State {
     pub(super) fn new(now: Moment) -> Self {
-        Self { progress: Progress::default(), told: Told::Nothing, not_before: None, interval: Duration::ZERO, judged: now }
+        Self { progress: Progress::default(), told: Told::Nothing, wanted: false, not_before: None, interval: Duration::ZERO, judged: now }
     }
 
     /// Its incident ended at that moment: only newer samples count, and that it is false is news.

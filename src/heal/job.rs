@@ -10,6 +10,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::action::{archive_log, delete_files, http, signal_process, top_processes};
 use super::executor::{self, Execution};
+use super::failed_unit;
 use super::guard::{Permit, Refusal, RefusalKind, Request};
 use super::healer::Healer;
 use super::outcome::{End, Limit, Outcome};
@@ -297,16 +298,19 @@ fn run(
             let (helper, command_path) = (surroundings.helper.clone(), config.settings.command_path.clone());
             let _unit = unit.as_ref().map(|unit| surroundings.exclusions.exclude_unit(unit.name()));
             let execution = Execution { helper, command_path, facts, timeout: job.timeout, unit };
-            let (mut excluded, mut refused) = (None, None);
+            let (mut excluded, mut refused, mut reset) = (None, None, None);
             let spawned = |pid| {
                 excluded = u32::try_from(pid).ok().map(|pid| surroundings.exclusions.exclude(pid));
                 gate.announce(Some(pid));
             };
-            let outcome = executor::run(permit, &execution, &limit, spawned, || {
+            let mut outcome = executor::run(permit, &execution, &limit, spawned, || {
                 let passed = gate.pass();
                 refused = passed.then(|| still_permitted(job, config).err()).flatten();
-                passed && refused.is_none()
+                let goes = passed && refused.is_none();
+                reset = goes.then(|| failed_unit::reset(permit, &config.policy, &execution, &limit)).flatten();
+                goes
             });
+            outcome.output.insert_str(0, &reset.unwrap_or_default());
             refused.map_or(outcome, |reason| Outcome::native(Err(reason), Moment::now().since(begin)))
         }
         (ActionKind::Http { headers, body, expect_status, .. }, Some(_)) => {

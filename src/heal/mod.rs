@@ -8,6 +8,8 @@ pub mod worker;
 pub mod command;
 pub mod by_hand;
 pub(crate) mod job;
+pub(crate) mod last_job;
+mod failed_unit;
 mod adopt;
 mod witness;
 pub mod outcome;

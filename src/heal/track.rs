@@ -25,6 +25,8 @@ pub struct Track {
     recorded: Option<Moment>,
     /// A human said no: it is not asked again until the condition was false.
     pub denied: bool,
+    /// A person stopped it, which is on record: nothing more is made of that until the condition was false.
+    left: bool,
     /// Heals that failed or did not hold since the target was last stable.
     pub attempts: u32,
     /// A heal that was proven, and may still turn out not to hold.
@@ -96,7 +98,7 @@ impl Track {
     fn is_idle(&self, now: Moment) -> bool {
         let paused = [self.cooldown, self.recorded].into_iter().flatten().any(|until| !until.is_due_after_sleep(now));
         let old = self.touched.is_some_and(|touched| now.since_with_sleep(touched) > FORGOTTEN);
-        !paused && (old || !self.is_open() && !self.denied)
+        !paused && (old || !self.is_open() && !self.denied && !self.left)
     }
 
     fn stable_at(&self) -> Option<Duration> {
@@ -142,7 +144,7 @@ impl Tracks {
     pub(crate) fn fired(&mut self, key: &DedupKey, dry_run: bool, now: Moment) -> Option<String> {
         self.get(key)?;
         self.change(key, now, |track| {
-            track.well = None;
+            (track.well, track.left) = (None, false);
             let healed = track.healed.take_if(|_| !dry_run)?;
             (now.since_with_sleep(healed.at) < track.relapse).then(|| {
                 track.attempts += 1;
@@ -155,10 +157,19 @@ impl Tracks {
     pub(crate) fn cleared(&mut self, key: &DedupKey, now: Moment) {
         if self.get(key).is_some() {
             self.change(key, now, |track| {
-                track.denied = false;
+                (track.denied, track.left) = (false, false);
                 track.well.get_or_insert(now);
             });
         }
+    }
+
+    /// A person stopped it; false when that was noted before.
+    pub(crate) fn leave(&mut self, key: &DedupKey, now: Moment) -> bool {
+        let news = self.get(key).is_none_or(|track| !track.left);
+        if news {
+            self.change(key, now, |track| (track.left, track.well) = (true, None));
+        }
+        news
     }
 
     /// Nobody can tell whether it is still well.
@@ -228,6 +239,10 @@ impl Tracks {
                 if incident.was_ignored() {
                     track.page = page();
                 }
+                None
+            }),
+            Status::Suppressed if incident.is_wanted() => self.change(&key, now, |track| {
+                (track.left, track.well) = (true, None);
                 None
             }),
             _ => None,

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::event::{Effect, Event, Notice};
 use super::evidence::Evidence;
 use super::verify::Looks;
-use super::{ActionRecord, Admission, Incident, Opening, Status, Verification};
+use super::{ActionRecord, Admission, Incident, Opening, Source, Status, Verification};
 use crate::clock::{Moment, in_words};
 use crate::detect::condition::joins;
 use crate::sample::Sample;
@@ -233,7 +233,12 @@ impl Incident {
     }
 
     fn rechecked(&mut self, index: usize, tries: u32, samples: &[Sample], now: Moment) -> Vec<Effect> {
+        let wanted = samples.iter().find(|sample| sample.is_wanted()).and_then(|sample| sample.reason.clone());
         match self.playbook.condition.state_of(&self.target.identity, samples) {
+            // Who asks for a heal by hand knows what he wants.
+            Some(true) if !self.acted && self.source == Source::Detector && wanted.is_some() => {
+                self.end(Status::Suppressed, wanted.unwrap_or_default(), now)
+            }
             Some(true) => {
                 self.confirmed = Some(now);
                 self.note(now, "confirmed", "measured again: the condition holds");

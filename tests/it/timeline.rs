@@ -2,7 +2,7 @@
 //! The whole core runs, without a thread or a clock. A new case is a new file in `tests/data/timelines/`.
 //!
 //! `world` sets values of metrics at times (`"disk_usage{mount=/}": 95`; text, `"infinite"`, `null` for unknown with a reason,
-//! `"gone"` for no sample at all, `"unmounted"` for a target that is not there any more). Every `interval_seconds` all of them are sampled. A fresh measurement sees the world as it
+//! `"gone"` for no sample at all, `"unmounted"` for a target that is not there any more, `"stopped (by somebody)"` with a remark). Every `interval_seconds` all of them are sampled. A fresh measurement sees the world as it
 //! is then. `outcomes` says what each command comes to, one after the other: `exit`, how long it `takes`, what it `set`s,
 //! or `skip`, `refuse`, `ask`. `expect` is the trace: `SECONDS playbook (target) event: text`.
 
@@ -279,16 +279,18 @@ impl Simulation {
         let (name, labels) = key.split_once('{').map_or((key, ""), |(name, rest)| (name, rest.trim_end_matches('}')));
         let labels: Labels = labels.split(',').filter_map(|label| label.split_once('=')).collect();
         let facts: Labels = labels.iter().filter(|(name, _)| metric::is_fact(name)).collect();
+        // `stopped (by whom)`: a word and a remark.
+        let remark = value.as_str().and_then(|text| Some(text.split_once(" (")?.1.trim_end_matches(')').to_owned()));
         let value = match value {
             serde_json::Value::Number(number) => number.as_f64().map(Value::Number),
             serde_json::Value::String(text) if text == "infinite" => Some(Value::Infinite),
-            serde_json::Value::String(text) => Some(Value::Text(text.clone().into())),
+            serde_json::Value::String(text) => text.split(" (").next().map(|word| Value::Text(word.to_owned().into())),
             _ => None,
         };
         Sample {
             metric: metric::find(name).unwrap_or_else(|| panic!("no metric {name}")),
             target: Target::new(labels.identity(), facts),
-            reason: value.is_none().then(|| "cannot tell".to_owned()),
+            reason: remark.or_else(|| value.is_none().then(|| "cannot tell".to_owned())),
             value,
             at: self.moment(),
             interval: Duration::from_secs_f64(self.timeline.interval_seconds),

@@ -18,21 +18,30 @@ pub enum Look<'a> {
     UnitState(&'a str),
     /// The last lines of a service in the journal.
     UnitJournal(&'a str),
+    /// What systemd last did with a service because somebody asked for it, in the journal.
+    LastJob(&'a str),
 }
 
 impl Look<'_> {
     fn unit(&self) -> &str {
         match self {
-            Self::UnitState(unit) | Self::UnitJournal(unit) => unit,
+            Self::UnitState(unit) | Self::UnitJournal(unit) | Self::LastJob(unit) => unit,
         }
     }
 
-    fn words(&self) -> Vec<&str> {
+    fn words(&self) -> Vec<String> {
+        let words = |words: &[&str], last: &str| words.iter().copied().chain([last]).map(str::to_owned).collect();
         match self {
             Self::UnitState(unit) => {
-                vec!["systemctl", "show", "-p", "ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts", unit]
+                words(&["systemctl", "show", "-p", "ActiveState,SubState,Result,ExecMainCode,ExecMainStatus,NRestarts"], unit)
             }
-            Self::UnitJournal(unit) => vec!["journalctl", "-u", unit, "-n", "20", "--no-pager", "-o", "short-iso"],
+            Self::UnitJournal(unit) => ["journalctl", "-u", unit, "-n", "20", "--no-pager", "-o", "short-iso"].map(str::to_owned).to_vec(),
+            // Of one field any value will do, of different fields all must be there: journalctl(1).
+            Self::LastJob(unit) => {
+                let fixed = ["journalctl", "-q", "-n", "1", "--no-pager", "-o", "json", "--output-fields=JOB_TYPE", "_PID=1"];
+                let jobs = ["JOB_TYPE=start", "JOB_TYPE=stop", "JOB_TYPE=restart", "JOB_TYPE=try-restart"];
+                words(&[fixed.as_slice(), &jobs].concat(), &format!("UNIT={unit}"))
+            }
         }
     }
 }
@@ -50,7 +59,7 @@ impl Policy {
         if !Slot::Unit.accepts(look.unit()) {
             return Err(Refusal::new(RefusalKind::Placeholder, format!("{} is not {}", quoted(look.unit()), Slot::Unit)));
         }
-        let mut argv: Vec<String> = look.words().into_iter().map(str::to_owned).collect();
+        let mut argv = look.words();
         let missing = || Refusal::new(RefusalKind::MissingProgram, format!("program not found: {}", quoted(&argv[0])));
         let found = program::resolve(&SYSTEM.map(Into::into), &argv[0], None)?.ok_or_else(missing)?;
         argv[0] = found.path.to_string_lossy().into_owned();

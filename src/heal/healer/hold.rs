@@ -122,6 +122,13 @@ impl Healer {
             self.suppress(opening, until, text, now, effects);
             return;
         }
+        if let Some(sample) = opening.samples.iter().find(|sample| sample.is_wanted()) {
+            let text = sample.reason.clone().unwrap_or_default();
+            if self.tracks.leave(&key, now) {
+                self.record(*opening, Status::Suppressed, text, now, effects);
+            }
+            return;
+        }
         if let Some(healed) = self.tracks.fired(&key, self.dry_run || opening.playbook.dry_run, now) {
             effects.push(Effect::Save(Box::new(Fact::Relapsed(healed))));
             let track = self.tracks.get(&key);

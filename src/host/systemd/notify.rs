@@ -5,9 +5,6 @@ use std::os::unix::net::UnixDatagram;
 use crate::clock::Moment;
 use crate::record::escape::terminal;
 
-/// How the names of units and control groups begin in which actions run.
-pub(crate) const ACTION: &str = "autoheal-action-";
-
 /// The way to the service manager; without one nothing is said.
 #[derive(Debug, Default)]
 pub struct Manager {
