@@ -308,3 +308,32 @@ fn belongs_to(pid: u32, stat: &Stat, roots: &[Root]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::Exclusions;
+    use crate::collect::test_rig::{Child, process_entry};
+
+    #[test]
+    fn an_entry_looks_at_all_processes_again_once_a_match_of_it_has_ended() {
+        let (mut ends, stays) = (Child::sleeping(), Child::sleeping());
+        let shared = Shared::new(Exclusions::default());
+        let finder = |child: &Child| {
+            let pattern = regex::Regex::new(&child.argument().replace('.', "\\.")).unwrap();
+            Finder::new(process_entry("web", ProcessMatch::Pattern(pattern)), shared.clone())
+        };
+        let (mut one, mut other) = (finder(&ends), finder(&stays));
+        assert_eq!((one.find().live.len(), other.find().live.len()), (1, 1));
+        ends.kill();
+        ends.reap();
+        shared.next_turn();
+        assert_eq!((one.find().live.len(), other.find().live.len()), (0, 1));
+        // Its id may by now be that of another process with the same arguments, which is no change to be told of.
+        assert!(one.lost && !other.lost);
+        shared.processes().expire();
+        shared.next_turn();
+        assert_eq!((one.find().live.len(), other.find().live.len()), (0, 1));
+        assert!(!one.lost, "it has looked at all");
+    }
+}

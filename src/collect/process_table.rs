@@ -140,6 +140,12 @@ impl Table {
         self.known.values().filter(|known| !known.info.line.is_empty()).map(|known| known.info.comm.clone()).collect()
     }
 
+    /// Lets a minute pass: all processes are read again at the next look.
+    #[cfg(test)]
+    pub(crate) fn expire(&mut self) {
+        self.epoch_began = None;
+    }
+
     /// Why a process that is not found may be there all the same.
     pub(crate) fn hidden(&self) -> Option<&str> {
         self.hidden.as_deref()
@@ -194,8 +200,7 @@ mod tests {
         table.refresh(2);
         assert_eq!(look(&table, &mut by_text, true), (true, 3), "its first look is at all of {all} and more");
         assert_eq!(look(&table, &mut by_more, false), (true, 3));
-        // A minute later.
-        table.epoch_began = None;
+        table.expire();
         table.refresh(3);
         assert_eq!(look(&table, &mut by_text, true), (false, 0), "they are what they were");
         assert_eq!(look(&table, &mut by_more, false), (true, 3));
