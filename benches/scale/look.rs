@@ -16,7 +16,7 @@ use super::servers;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Processes that were seen for the first time are read at each look for 2 s: after this they are known.
-const WARM: Duration = Duration::from_millis(3500);
+pub(crate) const WARM: Duration = Duration::from_millis(3500);
 
 /// Processor time of the collectors.
 pub(crate) struct Cost {
@@ -29,7 +29,7 @@ pub(crate) struct Cost {
 }
 
 /// Lets the collectors look at the scene: once, for a while, and then so many times that are measured.
-pub(crate) fn look(scene: &Scene, looks: usize) -> Cost {
+pub(crate) fn look(scene: &Scene, looks: usize, warm: Duration) -> Cost {
     let (sender, batches) = bounded(64);
     let (_stop, shutdown) = bounded::<()>(0);
     let start = used();
@@ -37,12 +37,12 @@ pub(crate) fn look(scene: &Scene, looks: usize) -> Cost {
     let began = Moment::now();
     take(&batches, scene, 1);
     let first = used().saturating_sub(start);
-    while Moment::now().since(began) < WARM {
+    while Moment::now().since(began) < warm {
         take(&batches, scene, 1);
     }
-    let (warm, late) = (used(), collectors.counts().late());
+    let (before, late) = (used(), collectors.counts().late());
     take(&batches, scene, looks);
-    let each = used().saturating_sub(warm) / u32::try_from(looks).unwrap_or(1);
+    let each = used().saturating_sub(before) / u32::try_from(looks).unwrap_or(1);
     Cost { first, each, late: collectors.counts().late() - late }
 }
 

@@ -17,6 +17,7 @@ use regex::Regex;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use tempfile::TempDir;
 
+use super::linux::OWN_MOUNTS;
 use super::servers;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -216,6 +217,9 @@ impl Drop for Mounted {
 }
 
 fn mount(targets: usize) -> Result<Mounted, String> {
+    if !std::env::args().any(|word| word == OWN_MOUNTS) {
+        return Err("not measured: it takes root".to_owned());
+    }
     let mut mounted = Mounted(Vec::new(), dir());
     for number in 0..targets {
         let point = mounted.1.path().join(format!("{number:04}"));
