@@ -31,7 +31,7 @@ pub(crate) struct Cost {
 /// Lets the collectors look at the scene: once, for a while, and then so many times that are measured.
 pub(crate) fn look(scene: &Scene, looks: usize, warm: Duration) -> Cost {
     let (sender, batches) = bounded(64);
-    let (_stop, shutdown) = bounded::<()>(0);
+    let (stop, shutdown) = bounded::<()>(0);
     let start = used();
     let (collectors, _orders) = Collectors::start(Arc::new(scene.settings()), sender, shutdown);
     let began = Moment::now();
@@ -43,7 +43,23 @@ pub(crate) fn look(scene: &Scene, looks: usize, warm: Duration) -> Cost {
     let (before, late) = (used(), collectors.counts().late());
     take(&batches, scene, looks);
     let each = used().saturating_sub(before) / u32::try_from(looks).unwrap_or(1);
-    Cost { first, each, late: collectors.counts().late() - late }
+    let late = collectors.counts().late() - late;
+    drop(stop);
+    collectors.worker().ended().recv_timeout(PATIENCE).expect("the collectors end");
+    be_quiet();
+    Cost { first, each, late }
+}
+
+/// Waits until measurements that were left behind are over: they are none of the next scene's.
+fn be_quiet() {
+    let (_keep, never) = bounded::<()>(0);
+    loop {
+        let before = used();
+        let _ = never.recv_timeout(Duration::from_millis(100));
+        if used().saturating_sub(before) < Duration::from_micros(100) {
+            return;
+        }
+    }
 }
 
 /// Takes samples until each target has been measured so many times.
