@@ -3,7 +3,7 @@
 //! A tick is `start + n × interval`, so nothing drifts; ticks that were missed are counted as late and not made up for.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -97,13 +97,16 @@ impl Scheduler {
         let now = Moment::now();
         self.settled = None;
         let mut old: HashMap<String, u64> = self.slots.iter().map(|(id, slot)| (slot.key.clone(), *id)).collect();
-        let mut keep = BTreeSet::new();
+        let (mut keep, mut listed) = (HashSet::new(), HashSet::new());
         for entry in Entry::all(settings) {
             let key = entry.key();
+            if !listed.insert(key.clone()) {
+                continue;
+            }
             if let Some(id) = old.remove(&key) {
                 keep.insert(id);
                 self.adopt(id, entry, now);
-            } else if !self.slots.iter().any(|(id, slot)| slot.key == key && keep.contains(id)) {
+            } else {
                 let collector = entry.collector(&self.shared);
                 keep.insert(self.insert(entry, key, collector, now));
             }
