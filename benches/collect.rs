@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
+use std::process::Command;
 use std::time::Duration;
 
 use autoheal::collect::{measure_once, process};
@@ -46,6 +47,21 @@ fn looks(criterion: &mut Criterion) {
     // A process that nobody has: the cost is the pass over /proc.
     let nobody = process(ProcessMatch::Command("nobody-is-called-so".to_owned()));
     criterion.bench_function("first pass over all processes", |bench| bench.iter(|| process::matches(black_box(&nobody))));
+    one_process(criterion);
+}
+
+/// A process that a pid file names: what it costs to read and parse `/proc/PID/stat`, besides the file.
+#[expect(clippy::disallowed_methods, reason = "a benchmark starts the process that it watches")]
+fn one_process(criterion: &mut Criterion) {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let file = dir.path().join("sleep.pid");
+    let mut child = Command::new("sleep").arg("600").spawn().expect("a process can be started");
+    std::fs::write(&file, child.id().to_string()).expect("a file can be written");
+    let entry = process(ProcessMatch::Pidfile(file));
+    let found = process::matches(&entry);
+    criterion.bench_function("one process by its pid file", |bench| bench.iter(|| process::matches(black_box(&entry))));
+    let _ = child.kill().and_then(|()| child.wait());
+    assert_eq!(found.map(|found| found.len()), Ok(1));
 }
 
 criterion_group!(benches, looks);

@@ -31,7 +31,8 @@
 //! | state | owner |
 //! | --- | --- |
 //! | timers, collectors, what is in flight | thread `collect`; `collect:pool` threads borrow one collector at a time |
-//! | latest samples, progress of conditions | thread `detect` |
+//! | deaths of watched processes | thread `collect:deaths` waits for them and tells `collect` |
+//! | latest samples, progress of conditions, the minute of samples that goes on | thread `detect` |
 //! | incidents, tracks, silences by hand, what people are told | thread `heal` |
 //! | the running action | thread `heal:action`, one at most; `heal:adopted` waits for one of an earlier life |
 //! | what the journal says of a unit that was stopped | `collect:journal`, a thread for each look |
@@ -57,7 +58,7 @@
 //! - No thread starts but through [`threads`], no program but through the executor.
 //! - No text from outside leaves as it came: each sink (screen, log, report, JSON, service manager) has one function in
 //!   [`record::escape`] and applies it itself.
-//! - No `unsafe` but the two calls in [`host::raw`].
+//! - No `unsafe` but the three calls in [`host::raw`].
 
 pub mod clock;
 pub mod metric;

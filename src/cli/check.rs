@@ -19,7 +19,7 @@ use crate::config::problem::{Level, Problem};
 use crate::config::rehearsal::refused_now;
 use crate::config::settings::Settings;
 use crate::config::source::{PLAYBOOKS, Source, Sources, Texts};
-use crate::config::watched::concerned;
+use crate::config::watched::Watches;
 use crate::config::words::{self, proven_by, selector};
 use crate::config::{Config, Loaded, Location, Places, Trust, load_sources};
 use crate::detect::condition::Selector;
@@ -122,7 +122,10 @@ fn print(loaded: &Loaded, samples: Option<&[Sample]>, args: &Check, context: Con
     };
     let count = |level| problems.iter().filter(|problem| problem.severity == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
-    let views = |config: &Config| config.playbooks.iter().map(|playbook| View::new(playbook, config, samples)).collect();
+    let views = |config: &Config| {
+        let watches = Watches::of(&config.settings);
+        config.playbooks.iter().map(|playbook| View::new(playbook, config, &watches, samples)).collect()
+    };
     let playbooks: Vec<View> = config.map_or_else(Vec::new, views);
     if context.json {
         let answer = Answer { ok: errors == 0, errors, warnings, problems, playbooks };
@@ -241,8 +244,8 @@ pub(super) struct ActionView {
 }
 
 impl View {
-    fn new(playbook: &Playbook, config: &Config, samples: Option<&[Sample]>) -> Self {
-        let entries = concerned(&config.settings, &playbook.condition);
+    fn new(playbook: &Playbook, config: &Config, watches: &Watches<'_>, samples: Option<&[Sample]>) -> Self {
+        let entries = watches.concerned(&playbook.condition);
         let targets = match samples {
             Some(samples) => detector::concerned(playbook, samples),
             None => entries.iter().filter(|entry| entry.many.is_none()).map(|entry| entry.target.identity.clone()).collect(),

@@ -32,7 +32,7 @@ pub(super) fn measured(playbook: &Playbook, targets: &[Labels], samples: &[Sampl
 }
 
 /// What the watch entries say. `looked`: it was looked for their targets, and there are none.
-pub(super) fn named(playbook: &Playbook, entries: &[Watched], looked: bool) -> Vec<Line> {
+pub(super) fn named(playbook: &Playbook, entries: &[&Watched], looked: bool) -> Vec<Line> {
     if entries.is_empty() {
         let key = playbook.condition.leading().metric.kind.settings_key();
         return vec![text(format!("nothing yet: {key} names no such target"))];

@@ -77,16 +77,29 @@ impl Mount {
     }
 }
 
-/// All mounts, in the order in which they were made.
+/// All mounts. A host can have thousands, each of them listed in the settings: none is looked for by going through all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Mounts(Vec<Mount>);
+pub(crate) struct Mounts {
+    /// In the order in which they were made.
+    all: Vec<Mount>,
+    /// Which of them is seen at a mount point: the last one covers the others.
+    seen: HashMap<PathBuf, usize>,
+    /// Those that may hang.
+    hanging: Vec<PathBuf>,
+}
 
 impl Mounts {
+    fn new(all: Vec<Mount>) -> Self {
+        let seen = all.iter().enumerate().map(|(index, mount)| (mount.point.clone(), index)).collect();
+        let hanging = all.iter().filter(|mount| mount.may_hang()).map(|mount| mount.point.clone()).collect();
+        Self { all, seen, hanging }
+    }
+
     /// Reads the table; empty if it cannot be read.
     #[cfg(target_os = "linux")]
     pub(crate) fn read() -> Self {
         let own = Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default());
-        if !own.0.iter().any(|mount| mount.read_only) {
+        if !own.all.iter().any(|mount| mount.read_only) {
             return own;
         }
         own.seen_by_host(&Self::parse(&fs::read("/proc/1/mountinfo").unwrap_or_default()))
@@ -95,7 +108,7 @@ impl Mounts {
     /// What only the agent may not write to (`ProtectSystem=` of its unit) is no read-only file system.
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     fn seen_by_host(mut self, host: &Self) -> Self {
-        for mount in self.0.iter_mut().filter(|mount| mount.read_only) {
+        for mount in self.all.iter_mut().filter(|mount| mount.read_only) {
             mount.read_only = host.at(&mount.point).is_none_or(|there| there.id != mount.id || there.read_only);
         }
         self
@@ -114,37 +127,36 @@ impl Mounts {
             read_only: disk.is_read_only(),
             may_hang: may_hang(&disk.file_system().to_string_lossy()),
         };
-        Self(disks.iter().map(mount).collect())
+        Self::new(disks.iter().map(mount).collect())
     }
 
     /// Lines of `/proc/self/mountinfo`, see proc(5):
     /// `36 35 98:0 /root /point rw,noatime master:1 - ext4 /dev/root rw,errors=continue`
     #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     pub(crate) fn parse(text: &[u8]) -> Self {
-        Self(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
+        Self::new(text.split(|byte| *byte == b'\n').filter_map(parse_line).collect())
     }
 
     /// Whether the table could not be read: a host has at least one mount.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// What is mounted at exactly this point; the last one covers the others.
     pub(crate) fn at(&self, point: &Path) -> Option<&Mount> {
-        self.0.iter().rfind(|mount| mount.point == point)
+        self.seen.get(point).map(|index| &self.all[*index])
     }
 
     /// The mount that a path lies on, links not resolved.
     pub(crate) fn holding(&self, path: &Path) -> Option<&Mount> {
-        let deepest =
-            self.0.iter().filter(|mount| path.starts_with(&mount.point)).map(|mount| &mount.point).max_by_key(|p| p.as_os_str().len())?;
-        self.at(deepest)
+        path.ancestors().find_map(|above| self.at(above))
     }
 
     /// What `"auto"` watches: every real, writable file system once, at its shortest mount point, in order of these.
     pub(crate) fn watched(&self) -> Vec<&Mount> {
         let mut chosen: HashMap<&str, &Mount> = HashMap::new();
-        for mount in self.0.iter().filter(|mount| mount.is_watched() && self.at(&mount.point) == Some(*mount)) {
+        let is_seen = |index: usize, mount: &Mount| self.seen.get(&mount.point) == Some(&index);
+        for (_, mount) in self.all.iter().enumerate().filter(|(index, mount)| mount.is_watched() && is_seen(*index, mount)) {
             // Subvolumes of btrfs differ in their numbers and share the device.
             let key = if mount.device.starts_with("/dev/") { &mount.device } else { &mount.id };
             let length = |mount: &Mount| mount.point.as_os_str().len();
@@ -161,7 +173,7 @@ impl Mounts {
 
     /// Whether anything is mounted that may hang; mostly nothing is.
     pub(crate) fn can_hang(&self) -> bool {
-        self.0.iter().any(Mount::may_hang)
+        !self.hanging.is_empty()
     }
 
     /// Whether looking at this path, or at something below it, may never return. Links are resolved step by step, and never
@@ -170,7 +182,7 @@ impl Mounts {
         if !self.can_hang() {
             return false;
         }
-        let below = self.0.iter().any(|mount| mount.may_hang() && mount.point.starts_with(path));
+        let below = self.hanging.iter().any(|point| point.starts_with(path));
         below || self.leads_to_hanging(path)
     }
 
@@ -259,10 +271,10 @@ mod tests {
 
     #[test]
     fn auto_watches_what_is_real_and_writable_once() {
-        let mut mounts = Mounts::parse(TABLE.as_bytes());
-        mounts.0.pop();
+        let (table, _) = TABLE.trim_end().rsplit_once('\n').unwrap();
+        let mounts = Mounts::parse(table.as_bytes());
         // The mount points of the table do not exist here; whether they are directories is not what is tested.
-        let points: Vec<&Path> = mounts.0.iter().filter(|m| m.is_watched()).map(|m| m.point.as_path()).collect();
+        let points: Vec<&Path> = mounts.all.iter().filter(|m| m.is_watched()).map(|m| m.point.as_path()).collect();
         let expected = ["/", "/data", "/mnt/bound one", "/mnt/usb", "/tank", "/data"];
         assert_eq!(points, expected.map(Path::new));
         assert!(mounts.watched().iter().any(|mount| mount.point == Path::new("/")));
@@ -275,7 +287,7 @@ mod tests {
         // Its unit's view: /usr is a part of the first file system.
         let own = host.replace("/boot rw", "/boot ro") + "30 27 254:0 /usr /usr ro - ext4 /dev/vda rw\n";
         let mounts = Mounts::parse(own.as_bytes()).seen_by_host(&Mounts::parse(host.as_bytes()));
-        let points: Vec<&Path> = mounts.0.iter().filter(|mount| mount.is_watched()).map(|mount| mount.point.as_path()).collect();
+        let points: Vec<&Path> = mounts.all.iter().filter(|mount| mount.is_watched()).map(|mount| mount.point.as_path()).collect();
         assert_eq!(points, ["/", "/boot"].map(Path::new));
     }
 
@@ -316,7 +328,7 @@ mod tests {
     #[test]
     fn odd_lines_are_passed_over() {
         for line in ["", "1 2 3", "- - - - - - -", "1 2 3:4 / /x rw - ", "1 2 3:4 / /x rw"] {
-            assert!(Mounts::parse(line.as_bytes()).0.len() <= 1, "{line}");
+            assert!(Mounts::parse(line.as_bytes()).all.len() <= 1, "{line}");
         }
         assert_eq!(unescape("a\\040b\\134c\\9zz\\"), "a b\\c\\9zz\\");
     }

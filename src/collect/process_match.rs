@@ -36,6 +36,8 @@ pub(crate) struct Finder {
     shared: Shared,
     cursor: Cursor,
     candidates: BTreeMap<u32, Candidate>,
+    /// A candidate has ended since all processes were looked at.
+    lost: bool,
     uid: Option<u32>,
 }
 
@@ -98,7 +100,7 @@ impl Finder {
             ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => Some(Hangs::new(path)),
             ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => None,
         };
-        Self { entry, name, pidfile, hangs, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), uid: None }
+        Self { entry, name, pidfile, hangs, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), lost: false, uid: None }
     }
 
     /// Whether the entry's file is where a look may never return.
@@ -148,8 +150,11 @@ impl Finder {
             }
             return Ok(());
         }
+        // What these ask for is what was read; a match that is gone may have given its id to another just like it.
+        let by_text = matches!(self.entry.matcher, ProcessMatch::Command(_) | ProcessMatch::Pattern(_));
         let table = self.shared.processes();
-        let (anew, news) = table.news(&mut self.cursor);
+        let (anew, news) = table.news(&mut self.cursor, by_text && !self.lost);
+        self.lost &= !anew;
         if anew {
             // A zombie has no command line any more: what matched while it lived is kept.
             self.candidates.retain(|_, candidate| candidate.started.is_some());
@@ -169,6 +174,7 @@ impl Finder {
             Ok(Some(stat)) => stat,
             Ok(None) => {
                 self.candidates.remove(&pid);
+                self.lost = true;
                 return;
             }
             Err(error) => {
@@ -301,4 +307,33 @@ fn belongs_to(pid: u32, stat: &Stat, roots: &[Root]) -> bool {
         }
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::collect::Exclusions;
+    use crate::collect::test_rig::{Child, process_entry};
+
+    #[test]
+    fn an_entry_looks_at_all_processes_again_once_a_match_of_it_has_ended() {
+        let (mut ends, stays) = (Child::sleeping(), Child::sleeping());
+        let shared = Shared::new(Exclusions::default());
+        let finder = |child: &Child| {
+            let pattern = regex::Regex::new(&child.argument().replace('.', "\\.")).unwrap();
+            Finder::new(process_entry("web", ProcessMatch::Pattern(pattern)), shared.clone())
+        };
+        let (mut one, mut other) = (finder(&ends), finder(&stays));
+        assert_eq!((one.find().live.len(), other.find().live.len()), (1, 1));
+        ends.kill();
+        ends.reap();
+        shared.next_turn();
+        assert_eq!((one.find().live.len(), other.find().live.len()), (0, 1));
+        // Its id may by now be that of another process with the same arguments, which is no change to be told of.
+        assert!(one.lost && !other.lost);
+        shared.processes().expire();
+        shared.next_turn();
+        assert_eq!((one.find().live.len(), other.find().live.len()), (0, 1));
+        assert!(!one.lost, "it has looked at all");
+    }
 }

@@ -29,8 +29,11 @@ pub(crate) struct Info {
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     known: HashMap<u32, Known>,
-    /// Ids in the order in which they were read since the last full pass; an entry reads on where it stopped.
+    /// Processes that are new or another than before, in the order in which they were read since the last full pass; an entry
+    /// reads on where it stopped.
     log: Vec<u32>,
+    /// The end of the log that the last full pass began anew.
+    before: Cursor,
     epoch: u64,
     epoch_began: Option<Moment>,
     turn: u64,
@@ -73,6 +76,7 @@ impl Table {
         self.hidden = (!seen).then(|| "the processes of other users are hidden from autoheal (/proc has hidepid)".to_owned());
         let full = self.epoch_began.is_none_or(|began| now.since(began) >= FULL);
         if full {
+            self.before = self.end();
             self.epoch += 1;
             self.epoch_began = Some(now);
             self.log.clear();
@@ -89,7 +93,7 @@ impl Table {
             Some(known) if known.settled && !full => known.turn = turn,
             Some(known) => {
                 let info = read(pid);
-                if info != known.info || full {
+                if info != known.info {
                     self.log.push(pid);
                 }
                 let settled = now.since(known.first_seen) >= YOUNG;
@@ -102,12 +106,22 @@ impl Table {
         }
     }
 
-    /// The processes that were read since `cursor`, which is moved to the end. `true`: the list begins anew, forget the matches.
-    pub(crate) fn news(&self, cursor: &mut Cursor) -> (bool, impl Iterator<Item = (u32, &Info)>) {
-        let anew = cursor.epoch != self.epoch;
-        let from = if anew { 0 } else { cursor.read };
-        *cursor = Cursor { epoch: self.epoch, read: self.log.len() };
-        (anew, self.log[from..].iter().filter_map(|pid| Some((*pid, &self.known.get(pid)?.info))))
+    fn end(&self) -> Cursor {
+        Cursor { epoch: self.epoch, read: self.log.len() }
+    }
+
+    /// The processes that are new or another since `cursor`, which is moved to the end; `true`: these are all processes, forget the
+    /// matches. That is so after each full pass, unless `changes` will do because nothing but [`Info`] matters: a thousand entries
+    /// need not ask ten thousand processes again.
+    pub(crate) fn news(&self, cursor: &mut Cursor, changes: bool) -> (bool, impl Iterator<Item = (u32, &Info)>) {
+        let from = match *cursor {
+            Cursor { epoch, read } if epoch == self.epoch => Some(read),
+            seen => (changes && seen == self.before && seen.epoch > 0).then_some(0),
+        };
+        *cursor = self.end();
+        let changed = from.map(|from| self.log[from..].iter().filter_map(|pid| Some((*pid, &self.known.get(pid)?.info))));
+        let all = from.is_none().then(|| self.known.iter().map(|(pid, known)| (*pid, &known.info)));
+        (from.is_none(), changed.into_iter().flatten().chain(all.into_iter().flatten()))
     }
 
     /// Reads one process again: it runs another program than when it was read.
@@ -124,6 +138,12 @@ impl Table {
     /// The short names of all programs that run, each once; kernel threads are none.
     pub(crate) fn names(&self) -> BTreeSet<String> {
         self.known.values().filter(|known| !known.info.line.is_empty()).map(|known| known.info.comm.clone()).collect()
+    }
+
+    /// Lets a minute pass: all processes are read again at the next look.
+    #[cfg(test)]
+    pub(crate) fn expire(&mut self) {
+        self.epoch_began = None;
     }
 
     /// Why a process that is not found may be there all the same.
@@ -150,18 +170,40 @@ mod tests {
         let mut table = Table::default();
         let mut cursor = Cursor::default();
         table.refresh(1);
-        let (anew, news) = table.news(&mut cursor);
+        let (anew, news) = table.news(&mut cursor, true);
         assert!(anew && news.count() > 0);
         let child = Child::sleeping();
         table.refresh(2);
-        let (anew, news) = table.news(&mut cursor);
+        let (anew, news) = table.news(&mut cursor, true);
         let news: Vec<u32> = news.map(|(pid, _)| pid).collect();
         assert!(!anew && news.contains(&child.pid()));
         table.refresh(2);
-        assert_eq!(table.news(&mut cursor).1.count(), 0, "nothing is read twice in a turn");
+        assert_eq!(table.news(&mut cursor, true).1.count(), 0, "nothing is read twice in a turn");
         let pid = child.pid();
         drop(child);
         table.refresh(3);
         assert!(!table.known.contains_key(&pid));
+    }
+
+    #[test]
+    fn a_full_pass_is_news_only_to_those_who_ask_for_more_than_what_was_read() {
+        let mut table = Table::default();
+        table.refresh(1);
+        let (mut early, mut by_text, mut by_more) = (Cursor::default(), Cursor::default(), Cursor::default());
+        let all = table.news(&mut early, true).1.count();
+        let children: Vec<Child> = std::iter::repeat_with(Child::sleeping).take(3).collect();
+        let own = |news: (bool, Vec<u32>)| (news.0, children.iter().filter(|child| news.1.contains(&child.pid())).count());
+        let look = |table: &Table, cursor: &mut Cursor, changes| {
+            let (anew, news) = table.news(cursor, changes);
+            own((anew, news.map(|(pid, _)| pid).collect()))
+        };
+        table.refresh(2);
+        assert_eq!(look(&table, &mut by_text, true), (true, 3), "its first look is at all of {all} and more");
+        assert_eq!(look(&table, &mut by_more, false), (true, 3));
+        table.expire();
+        table.refresh(3);
+        assert_eq!(look(&table, &mut by_text, true), (false, 0), "they are what they were");
+        assert_eq!(look(&table, &mut by_more, false), (true, 3));
+        assert_eq!(look(&table, &mut early, true), (true, 3), "the log that it did not read to its end is gone");
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! A tick is `start + n × interval`, so nothing drifts; ticks that were missed are counted as late and not made up for.
 
+mod entries;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::iter;
@@ -17,9 +19,8 @@ use super::pool::{self, Done, Job, Panicked, Pool};
 use super::presence::Leaving;
 use super::shared::Shared;
 use super::slot::{Slot, targets};
-use super::{Collector, Counts, Fresh, Order, deaths};
+use super::{Counts, Fresh, Order, deaths};
 use crate::clock::{Moment, in_words};
-use crate::config::settings::Settings;
 use crate::metric::Kind;
 use crate::sample::{Batch, Gone, SLEPT, Sample, Target};
 
@@ -92,48 +93,6 @@ impl Scheduler {
         }
     }
 
-    /// Watches what these settings say. Entries that were there keep their state and, with the same interval, their schedule.
-    pub(crate) fn watch(&mut self, settings: &Settings) {
-        let now = Moment::now();
-        self.settled = None;
-        let mut old: HashMap<String, u64> = self.slots.iter().map(|(id, slot)| (slot.key.clone(), *id)).collect();
-        let mut keep = BTreeSet::new();
-        for entry in Entry::all(settings) {
-            let key = entry.key();
-            if let Some(id) = old.remove(&key) {
-                keep.insert(id);
-                self.adopt(id, entry, now);
-            } else if !self.slots.iter().any(|(id, slot)| slot.key == key && keep.contains(id)) {
-                let collector = entry.collector(&self.shared);
-                keep.insert(self.insert(entry, key, collector, now));
-            }
-        }
-        let gone: Vec<u64> = self.slots.keys().filter(|id| !keep.contains(id)).copied().collect();
-        for id in gone {
-            self.requests.give_up(id);
-            if let Some(slot) = self.slots.remove(&id) {
-                self.leaving.extend(slot.leave(now));
-            }
-        }
-    }
-
-    fn adopt(&mut self, id: u64, entry: Entry, now: Moment) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.entry.interval() != entry.interval() {
-            slot.due = now.running;
-            self.heap.push(Reverse((slot.due, id)));
-        }
-        slot.entry = entry;
-    }
-
-    fn insert(&mut self, entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> u64 {
-        let id = self.next_id;
-        self.next_id += 1;
-        self.slots.insert(id, Slot::new(entry, key, collector, now));
-        self.heap.push(Reverse((now.running, id)));
-        id
-    }
-
     /// Measures until `shutdown` is disconnected or nobody takes samples any more.
     pub(crate) fn run(mut self, mut orders: Receiver<Order>, shutdown: &Receiver<()>) {
         let (done, none, mut died) = (self.done.clone(), never(), self.died.clone());
@@ -182,22 +141,6 @@ impl Scheduler {
         let flushed = self.outbox.flush(&settled);
         self.settled = Some(settled);
         flushed
-    }
-
-    /// Tells of targets whose entry was removed three intervals ago, unless another entry has them by now. One that has not been
-    /// measured yet, because it hangs, may have them.
-    fn see_off(&mut self, now: Moment) {
-        for left in self.leaving.extract_if(.., |left| left.at.is_due(now)).collect::<Vec<_>>() {
-            let same: Vec<&Slot> = self.slots.values().filter(|slot| slot.entry.kind() == left.gone.kind).collect();
-            if same.iter().any(|slot| slot.has(&left.gone.identity)) {
-                continue;
-            }
-            if same.iter().any(|slot| !slot.measured && slot.entry.may_have(&left.gone.identity)) {
-                self.leaving.push(left.later(now));
-            } else {
-                self.outbox.gone(left.gone);
-            }
-        }
     }
 
     fn find_settled(&self) -> Vec<Kind> {

@@ -1,8 +1,10 @@
 use crossbeam_channel::{bounded, unbounded};
 
 use super::*;
+use crate::collect::Collector;
 use crate::collect::test_rig::{Child, answering, endpoint, process_entry, read_head, sample, server, settings, silent, wait_until};
 use crate::collect::{Collectors, Exclusions, Measured, Want};
+use crate::config::settings::Settings;
 use crate::config::settings::{DiskEntry, Disks, EndpointEntry, LogEntry, ProcessMatch};
 use crate::metric;
 use crate::sample::{Labels, Value};

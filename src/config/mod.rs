@@ -53,6 +53,7 @@ use playbook::Playbook;
 use problem::{Level, Problem, place};
 use settings::Settings;
 use source::{Source, Sources, Text, Texts};
+use watched::Watches;
 
 pub use locate::{Location, Places};
 pub(crate) use raw_action::fault as action_fault;
@@ -315,10 +316,11 @@ pub fn parse(playbooks: &Text, settings: &Text) -> Result<Config, Vec<Problem>> 
         (&books.document, &books.value, &rules.document, &rules.value)
     {
         let reviews = semantic::guard(document, list, policy, settings, &mut books.problems);
-        for (path, draft) in list.iter().flat_map(|playbook| remarks::playbook(playbook, settings, &reviews)) {
+        let watches = Watches::of(settings);
+        for (path, draft) in list.iter().flat_map(|playbook| remarks::playbook(playbook, settings, &watches, &reviews)) {
             books.problems.push(draft.at(&document.text.file, &path, document.head_of(&path)));
         }
-        for (path, draft) in remarks::not_covered(list, settings) {
+        for (path, draft) in remarks::not_covered(list, &watches) {
             rules.problems.push(draft.at(&of_rules.text.file, &path, of_rules.head_of(&path)));
         }
     }

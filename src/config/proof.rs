@@ -7,8 +7,8 @@ use super::document::top;
 use super::playbook::Playbook;
 use super::problem::Draft;
 use super::remarks::Remark;
-use super::settings::{CertificateSource, Settings};
-use super::watched::concerned_certificates;
+use super::settings::CertificateSource;
+use super::watched::Watches;
 use crate::detect::condition::{Comparison, Condition, Operand, Selector, Test};
 use crate::metric::{Metric, Values};
 use crate::sample::Value;
@@ -17,7 +17,7 @@ use crate::sample::Value;
 const MOST: usize = 4096;
 
 /// Remarks about how a playbook's heals are proven, and whether its conditions can hold.
-pub(crate) fn remarks(playbook: &Playbook, settings: &Settings) -> Vec<Remark> {
+pub(crate) fn remarks(playbook: &Playbook, watches: &Watches<'_>) -> Vec<Remark> {
     let path = top(&playbook.id);
     let verify = playbook.verify.as_ref().map(|verify| &verify.condition);
     let mut found: Vec<Remark> = Vec::new();
@@ -28,7 +28,7 @@ pub(crate) fn remarks(playbook: &Playbook, settings: &Settings) -> Vec<Remark> {
     if found.is_empty() {
         found.extend(verify.and_then(|verify| weak_verify(&playbook.condition, verify)).map(|draft| (format!("{path}.verify"), draft)));
     }
-    found.extend(proven_by_file(playbook, settings).map(|draft| (path, draft)));
+    found.extend(proven_by_file(playbook, watches).map(|draft| (path, draft)));
     found
 }
 
@@ -138,8 +138,8 @@ fn holds(condition: &Condition, world: &World) -> bool {
 }
 
 /// A renewed file says nothing of the server that still shows the old certificate.
-fn proven_by_file(playbook: &Playbook, settings: &Settings) -> Option<Draft> {
-    let certificates = concerned_certificates(settings, &playbook.condition);
+fn proven_by_file(playbook: &Playbook, watches: &Watches<'_>) -> Option<Draft> {
+    let certificates = watches.concerned_certificates(&playbook.condition);
     let path_of = |source: &CertificateSource| if let CertificateSource::Files { path } = source { Some(path.clone()) } else { None };
     let paths: Option<Vec<String>> = certificates.iter().map(|entry| path_of(&entry.source)).collect();
     let paths = paths.filter(|paths| !paths.is_empty() && playbook.enabled && !playbook.actions.is_empty())?;

@@ -1,7 +1,9 @@
 //! Warnings and notes: legal things that are probably not meant.
 
-use crate::placeholder;
+use std::collections::HashSet;
 use std::path::Path;
+
+use crate::placeholder;
 
 use super::document::{push_key, top};
 use super::playbook::{Action, ActionKind, Playbook, Strategy};
@@ -9,7 +11,7 @@ use super::problem::Draft;
 use super::proof;
 use super::semantic::Reviews;
 use super::settings::Settings;
-use super::watched::{Watched, concerned, entries};
+use super::watched::{Watched, Watches};
 use super::words::selector;
 use crate::clock::in_words;
 use crate::detect::condition::Selector;
@@ -19,11 +21,11 @@ use crate::metric::Kind;
 pub(crate) type Remark = (String, Draft);
 
 /// Remarks about a playbook.
-pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Reviews) -> Vec<Remark> {
+pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, watches: &Watches<'_>, reviews: &Reviews) -> Vec<Remark> {
     let path = top(&playbook.id);
     let mut found = Vec::new();
-    found.extend(no_target(playbook, settings).map(|draft| (path.clone(), draft)));
-    found.extend(proof::remarks(playbook, settings));
+    found.extend(no_target(playbook, watches).map(|draft| (path.clone(), draft)));
+    found.extend(proof::remarks(playbook, watches));
     found.extend(late_retry(playbook).map(|draft| (format!("{path}.verify.retry_interval_seconds"), draft)));
     if !playbook.repeat.is_zero() && !playbook.actions.is_empty() {
         let draft = Draft::warning("no_effect", "only a playbook without actions repeats its message");
@@ -31,7 +33,7 @@ pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Revie
     }
     for action in &playbook.actions {
         found.extend(missing_program(action, reviews));
-        found.extend(unknown_name(action, settings));
+        found.extend(unknown_name(action, settings, watches));
         found.extend(secrets(action));
         if action.retry_count.is_some() && playbook.strategy == Strategy::All {
             let draft = Draft::warning("no_effect", "only a rung of a ladder has a verification of its own");
@@ -41,13 +43,13 @@ pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, reviews: &Revie
     found
 }
 
-fn no_target(playbook: &Playbook, settings: &Settings) -> Option<Draft> {
+fn no_target(playbook: &Playbook, watches: &Watches<'_>) -> Option<Draft> {
     let leading = playbook.condition.leading();
-    if !playbook.enabled || !concerned(settings, &playbook.condition).is_empty() {
+    if !playbook.enabled || watches.concerns_any(&playbook.condition) {
         return None;
     }
     let key = leading.metric.kind.settings_key();
-    let message = if entries(settings, leading.metric.kind).is_empty() {
+    let message = if watches.all(leading.metric.kind).is_empty() {
         format!("it cannot fire yet: {key} in the settings names nothing")
     } else {
         format!("it cannot fire yet: nothing in {key} of the settings has the labels {}", leading.selector)
@@ -76,21 +78,23 @@ fn missing_program(action: &Action, reviews: &Reviews) -> Option<Remark> {
 }
 
 /// Names without placeholders that nothing here has.
-fn unknown_name(action: &Action, settings: &Settings) -> Option<Remark> {
+fn unknown_name(action: &Action, settings: &Settings, watches: &Watches<'_>) -> Option<Remark> {
     let processes = &settings.watch.processes;
+    let is_watched = |name: &str| watches.names(Kind::Process, "process_name", name);
     match &action.kind {
         ActionKind::Service { service, .. } if placeholder::find(service).is_empty() => {
             let known = settings.services.contains_key(service)
-                || processes.iter().any(|process| process.name == *service || process.service.as_ref() == Some(service))
+                || is_watched(service)
+                || processes.iter().any(|process| process.service.as_ref() == Some(service))
                 || unit_exists(service);
             let message = format!("neither the settings nor this host know a service {service:?}");
             (!known).then(|| (format!("{}.service", action.path), Draft::warning("unknown_service", message).found(service)))
         }
-        ActionKind::SignalProcess { process, .. } if placeholder::find(process).is_empty() => {
+        ActionKind::SignalProcess { process, .. } if placeholder::find(process).is_empty() && !is_watched(process) => {
             let names: Vec<&str> = processes.iter().map(|process| process.name.as_str()).collect();
             let message = format!("no entry of watch.processes is called {process:?}");
             let draft = Draft::warning("unknown_process", message).words(process, &names);
-            (!names.contains(&process.as_str())).then(|| (format!("{}.process", action.path), draft))
+            Some((format!("{}.process", action.path), draft))
         }
         _ => None,
     }
@@ -128,20 +132,23 @@ fn secrets(action: &Action) -> Vec<Remark> {
 }
 
 /// Endpoints that no playbook is about, although there are some about endpoints: trouble with them would be seen by nobody.
-pub(crate) fn not_covered(playbooks: &[Playbook], settings: &Settings) -> Vec<Remark> {
+pub(crate) fn not_covered(playbooks: &[Playbook], watches: &Watches<'_>) -> Vec<Remark> {
     let mut selectors: Vec<(&str, &Selector)> = Vec::new();
     for playbook in playbooks.iter().filter(|playbook| playbook.enabled) {
         let own = playbook.condition.comparisons().into_iter().filter(|one| one.metric.kind == Kind::Latency);
         selectors.extend(own.map(|one| (playbook.id.as_str(), &one.selector)));
     }
     let Some((id, first)) = selectors.first() else { return Vec::new() };
-    let left_out = |entry: &Watched| !selectors.iter().any(|(_, selector)| entry.may_be(selector));
-    let remark = |(index, entry): (usize, Watched)| {
+    if selectors.iter().any(|(_, selector)| selector.0.is_empty()) {
+        return Vec::new();
+    }
+    let covered: HashSet<usize> = selectors.iter().flat_map(|(_, selector)| watches.meant(Kind::Latency, selector)).collect();
+    let remark = |(index, entry): (usize, &Watched)| {
         let message = format!("no playbook is about this endpoint ({}): {id} is only for {}", entry.target.identity, selector(first));
         let next = format!("name it in \"where\" of {id}, or write a playbook for it; one without actions only tells");
         (format!("$.watch.endpoints[{index}]"), Draft::warning("not_covered", message).suggest(next))
     };
-    entries(settings, Kind::Latency).into_iter().enumerate().filter(|(_, entry)| left_out(entry)).map(remark).collect()
+    watches.all(Kind::Latency).iter().enumerate().filter(|(index, _)| !covered.contains(index)).map(remark).collect()
 }
 
 /// Remarks about the settings' own secrets.

@@ -1,13 +1,15 @@
 //! Which targets the settings name, as far as that can be said without measuring.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use super::settings::{CertificateEntry, CertificateSource, Disks, ProcessEntry, ProcessMatch, Settings};
-use crate::detect::condition::{Comparison, Condition, Selector};
+use crate::detect::condition::{Comparison, Condition, Pattern, Selector};
 use crate::host::systemd::unit::full_name;
 use crate::metric::Kind;
 use crate::sample::{Labels, Target};
 
 /// A watch entry as a source of targets.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Watched {
     /// Labels that are known before it is measured.
     pub target: Target,
@@ -35,9 +37,7 @@ impl Watched {
     }
 }
 
-/// The entries of one kind.
-#[must_use]
-pub fn entries(settings: &Settings, kind: Kind) -> Vec<Watched> {
+fn entries(settings: &Settings, kind: Kind) -> Vec<Watched> {
     let watch = &settings.watch;
     match kind {
         Kind::Disk => match &watch.disks {
@@ -110,31 +110,113 @@ fn leading(condition: &Condition) -> impl Iterator<Item = &Comparison> {
     condition.comparisons().into_iter().filter(move |one| one.metric.identity.len() == most)
 }
 
-/// The certificates that a condition is about, as they stand in the settings.
-#[must_use]
-pub fn concerned_certificates<'s>(settings: &'s Settings, condition: &Condition) -> Vec<&'s CertificateEntry> {
-    let selectors: Vec<&Selector> =
-        leading(condition).filter(|one| one.metric.kind == Kind::Certificate).map(|one| &one.selector).collect();
-    let is_meant = |entry: &&CertificateEntry| {
-        let watched = certificate(&entry.name, &entry.source);
-        selectors.iter().any(|selector| watched.may_be(selector))
-    };
-    settings.watch.certificates.iter().filter(is_meant).collect()
+/// All entries of the settings, made once for all playbooks: there can be a thousand of each.
+#[derive(Debug)]
+pub struct Watches<'s> {
+    settings: &'s Settings,
+    kinds: HashMap<Kind, Listed>,
+    /// Of the processes.
+    units: Listed,
 }
 
-/// The entries that a condition is about.
-#[must_use]
-pub fn concerned(settings: &Settings, condition: &Condition) -> Vec<Watched> {
-    let mut found: Vec<Watched> = Vec::new();
-    for comparison in leading(condition) {
-        let entries = if comparison.metric.identity == ["unit"] { units(settings) } else { entries(settings, comparison.metric.kind) };
-        for entry in entries {
-            if entry.may_be(&comparison.selector) && !found.contains(&entry) {
-                found.push(entry);
+/// The entries of one kind, in order, and where those with a certain label are.
+#[derive(Debug)]
+struct Listed {
+    entries: Vec<Watched>,
+    labels: HashMap<String, Places>,
+}
+
+/// Which entries have a label.
+#[derive(Debug, Default)]
+struct Places {
+    by_value: HashMap<String, Vec<usize>>,
+    /// Of these entries it is not known.
+    without: Vec<usize>,
+}
+
+impl<'s> Watches<'s> {
+    /// The entries of these settings.
+    #[must_use]
+    pub fn of(settings: &'s Settings) -> Self {
+        let kinds = Kind::ALL.iter().map(|kind| (*kind, Listed::new(entries(settings, *kind)))).collect();
+        Self { settings, kinds, units: Listed::new(units(settings)) }
+    }
+
+    /// The entries of one kind, in the order of the settings.
+    #[must_use]
+    pub fn all(&self, kind: Kind) -> &[Watched] {
+        self.kinds.get(&kind).map_or(&[], |listed| &listed.entries)
+    }
+
+    /// Whether an entry has this label.
+    #[must_use]
+    pub fn names(&self, kind: Kind, label: &str, value: &str) -> bool {
+        self.kinds.get(&kind).and_then(|listed| listed.labels.get(label)).is_some_and(|places| places.by_value.contains_key(value))
+    }
+
+    /// The places of the entries of one kind that a selector means or may mean.
+    pub fn meant(&self, kind: Kind, selector: &Selector) -> impl Iterator<Item = usize> {
+        self.kinds.get(&kind).into_iter().flat_map(move |listed| listed.meant(selector))
+    }
+
+    /// The entries that a comparison means or may mean.
+    fn meant_by<'a>(&'a self, one: &Comparison) -> impl Iterator<Item = &'a Watched> {
+        let listed = if one.metric.identity == ["unit"] { Some(&self.units) } else { self.kinds.get(&one.metric.kind) };
+        listed.into_iter().flat_map(|listed| listed.meant(&one.selector).map(|place| &listed.entries[place]))
+    }
+
+    /// Whether a condition is about any entry.
+    #[must_use]
+    pub fn concerns_any(&self, condition: &Condition) -> bool {
+        leading(condition).any(|one| self.meant_by(one).next().is_some())
+    }
+
+    /// The entries that a condition is about.
+    #[must_use]
+    pub fn concerned(&self, condition: &Condition) -> Vec<&Watched> {
+        let mut seen: HashSet<&Watched> = HashSet::new();
+        leading(condition).flat_map(|one| self.meant_by(one).collect::<Vec<_>>()).filter(|entry| seen.insert(entry)).collect()
+    }
+
+    /// The certificates that a condition is about, as they stand in the settings.
+    #[must_use]
+    pub fn concerned_certificates(&self, condition: &Condition) -> Vec<&'s CertificateEntry> {
+        let own = leading(condition).filter(|one| one.metric.kind == Kind::Certificate);
+        let places: BTreeSet<usize> = own.flat_map(|one| self.meant(Kind::Certificate, &one.selector)).collect();
+        places.into_iter().map(|place| &self.settings.watch.certificates[place]).collect()
+    }
+}
+
+impl Listed {
+    fn new(entries: Vec<Watched>) -> Self {
+        let mut labels: HashMap<String, Places> = HashMap::new();
+        for (place, entry) in entries.iter().enumerate() {
+            for (name, value) in entry.target.identity.iter().chain(entry.target.facts.iter()) {
+                labels.entry(name.to_owned()).or_default().by_value.entry(value.to_owned()).or_default().push(place);
             }
         }
+        for (name, places) in &mut labels {
+            places.without = (0..entries.len()).filter(|place| entries[*place].target.label(name).is_none()).collect();
+        }
+        Self { entries, labels }
     }
-    found
+
+    fn meant(&self, selector: &Selector) -> impl Iterator<Item = usize> {
+        self.candidates(selector).filter(|place| self.entries[*place].may_be(selector))
+    }
+
+    /// The places of all entries that can pass the selector: where it names a label's value, those that have it, or have no value
+    /// of it yet; else all.
+    fn candidates(&self, selector: &Selector) -> Box<dyn Iterator<Item = usize> + '_> {
+        let named = selector.0.iter().find(|test| !test.negated && !test.patterns.iter().any(Pattern::is_glob));
+        match named.and_then(|test| Some((test, self.labels.get(&test.label)?))) {
+            Some((test, Places { by_value, without })) => {
+                let own = test.patterns.iter().filter_map(|pattern| by_value.get(pattern.text())).flatten();
+                Box::new(own.chain(without).copied().collect::<BTreeSet<usize>>().into_iter())
+            }
+            None => Box::new(0..self.entries.len()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,11 +239,11 @@ mod tests {
     fn check(settings: &str, condition: &str, expected: &[&str]) {
         let settings = crate::config::parse_settings(&super::super::source::Text::new("s", settings)).unwrap();
         let condition = super::super::expression::parse(condition).unwrap();
-        let found: Vec<String> = concerned(&settings, &condition)
-            .into_iter()
-            .map(|entry| entry.many.unwrap_or_else(|| entry.target.labels().to_string()))
-            .collect();
+        let watches = Watches::of(&settings);
+        let words = |entry: &Watched| entry.many.clone().unwrap_or_else(|| entry.target.labels().to_string());
+        let found: Vec<String> = watches.concerned(&condition).into_iter().map(words).collect();
         assert_eq!(found, expected);
+        assert_eq!(watches.concerns_any(&condition), !expected.is_empty());
     }
 
     #[test]
@@ -181,5 +263,21 @@ mod tests {
         check(units, "unit_status == failed", &["the unit of web", "unit=postgresql.service"]);
         check(units, "unit_status{unit=\"db.service\"} == failed", &["the unit of web"]);
         check("{}", "disk_usage{mount=\"/x\"} > 1", &["every mounted file system"]);
+    }
+
+    #[test]
+    fn a_playbook_for_one_of_a_thousand_targets_asks_one() {
+        let logs: Vec<String> = (0..1000).map(|number| format!("{{\"path\": \"/var/log/{number}.log\"}}")).collect();
+        let settings = format!("{{\"watch\": {{\"logs\": [{}, {{\"path\": \"/srv/*.log\"}}]}}}}", logs.join(", "));
+        let settings = crate::config::parse_settings(&super::super::source::Text::new("s", &settings)).unwrap();
+        let watches = Watches::of(&settings);
+        let asked = |condition: &str| {
+            let condition = super::super::expression::parse(condition).unwrap();
+            watches.kinds[&Kind::LogFile].candidates(&condition.leading().selector).collect::<Vec<usize>>()
+        };
+        assert_eq!(asked("log_file_size_mb{path=\"/var/log/7.log\"} > 1"), [7, 1000], "and the glob, which may mean it");
+        assert_eq!(asked("log_file_size_mb{path=\"/nowhere\"} > 1"), [1000]);
+        assert_eq!(asked("log_file_size_mb{path!=\"/var/log/7.log\"} > 1").len(), 1001);
+        assert!(watches.names(Kind::LogFile, "path", "/var/log/7.log") && !watches.names(Kind::LogFile, "path", "/srv/*.log"));
     }
 }

@@ -34,8 +34,8 @@ pub(crate) fn default_sigpipe() {
     }
 }
 
-/// Gives back the pages of the program's code that only the start needed: they stay in the system's cache of the file, and come back
-/// one by one when they are called. Half of the memory that the agent shows are such pages.
+/// Gives back the pages of the program's code: they stay in the system's cache of the file, and those that are called come back, 64 KiB
+/// at a time. Half of the memory that the agent shows are pages that only its start needed, or what it does once a minute.
 #[cfg(target_os = "linux")]
 pub(crate) fn give_back_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
@@ -47,6 +47,10 @@ pub(crate) fn give_back_code() {
         let _ = unsafe { rustix::mm::madvise(start as *mut core::ffi::c_void, length, rustix::mm::Advice::LinuxDontNeed) };
     }
 }
+
+/// Only Linux shows such pages as the agent's own.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn give_back_code() {}
 
 /// The program's own file mappings up to its code, by start and length, from the lines of `/proc/self/maps` (proc(5)).
 #[cfg(target_os = "linux")]
