@@ -53,12 +53,17 @@ mod system {
     /// So many deaths are taken at once; the rest is there at the next look.
     const AT_ONCE: usize = 64;
 
-    type Names = Mutex<(u64, HashMap<u64, Arc<str>>)>;
+    /// The names of the entries of those on watch, by the tokens of the epoll set. The last token was given last.
+    #[derive(Debug, Default)]
+    struct Names {
+        last: u64,
+        by_token: HashMap<u64, Arc<str>>,
+    }
 
     #[derive(Debug)]
     pub(super) struct Epoll {
         epoll: Arc<OwnedFd>,
-        names: Arc<Names>,
+        names: Arc<Mutex<Names>>,
         _end: PipeWriter,
     }
 
@@ -67,13 +72,13 @@ mod system {
         token: u64,
         /// Closing it takes it out of the epoll set (epoll(7)).
         _pidfd: OwnedFd,
-        names: Weak<Names>,
+        names: Weak<Mutex<Names>>,
     }
 
     impl Drop for Process {
         fn drop(&mut self) {
             if let Some(names) = self.names.upgrade() {
-                names.lock().unwrap_or_else(PoisonError::into_inner).1.remove(&self.token);
+                names.lock().unwrap_or_else(PoisonError::into_inner).by_token.remove(&self.token);
             }
         }
     }
@@ -83,7 +88,7 @@ mod system {
             let epoll = Arc::new(create(CreateFlags::CLOEXEC)?);
             let (ended, end) = io::pipe()?;
             add(&epoll, &ended, EventData::new_u64(END), EventFlags::IN)?;
-            let names = Arc::new(Names::default());
+            let names = Arc::new(Mutex::<Names>::default());
             let (deaths, died) = unbounded();
             let (set, known) = (Arc::clone(&epoll), Arc::clone(&names));
             threads::try_spawn("collect:deaths", move || hear(&set, &known, &ended, &deaths))?;
@@ -95,9 +100,9 @@ mod system {
             let pidfd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
             let token = {
                 let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-                names.0 += 1;
-                let token = names.0;
-                names.1.insert(token, Arc::clone(process_name));
+                names.last += 1;
+                let token = names.last;
+                names.by_token.insert(token, Arc::clone(process_name));
                 token
             };
             let process = Process { token, _pidfd: pidfd, names: Arc::downgrade(&self.names) };
@@ -107,7 +112,7 @@ mod system {
         }
     }
 
-    fn hear(epoll: &OwnedFd, names: &Names, _ended: &PipeReader, deaths: &Sender<Arc<str>>) {
+    fn hear(epoll: &OwnedFd, names: &Mutex<Names>, _ended: &PipeReader, deaths: &Sender<Arc<str>>) {
         let mut events = Vec::with_capacity(AT_ONCE);
         loop {
             events.clear();
@@ -120,7 +125,7 @@ mod system {
             }
             for event in &events {
                 let token = event.data.u64();
-                let name = names.lock().unwrap_or_else(PoisonError::into_inner).1.get(&token).cloned();
+                let name = names.lock().unwrap_or_else(PoisonError::into_inner).by_token.get(&token).cloned();
                 if token == END || name.is_some_and(|name| deaths.send(name).is_err()) {
                     return;
                 }

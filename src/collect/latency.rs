@@ -57,7 +57,7 @@ impl Latency {
         for (name, value) in &self.entry.headers {
             request = request.header(name, value);
         }
-        if !keep {
+        if !keep && !self.entry.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
             request = request.header("connection", "close");
         }
         let request = request.body(()).map_err(|error| Failure::Ours(format!("not a request that can be made: {error}")))?;

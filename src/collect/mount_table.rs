@@ -36,7 +36,8 @@ impl MountTable {
     }
 }
 
-/// Whether looking at one path may never return. To follow its links is work: the answer holds until the table of mounts is read again.
+/// Whether looking at one path may never return. To follow its links is work: the answer holds until the table of mounts is read again:
+/// a link that is turned to a dead server meanwhile can hold up the local thread.
 #[derive(Debug)]
 pub(crate) struct Hangs {
     path: PathBuf,

@@ -192,7 +192,11 @@ pub struct Match {
 /// Why it cannot be known.
 pub fn matches(entry: &ProcessEntry) -> Result<Vec<Match>, String> {
     let shared = Shared::new(Exclusions::default());
-    let found = Finder::new(entry.clone(), shared).find();
+    let mut finder = Finder::new(entry.clone(), shared);
+    if finder.may_hang() {
+        return Err("its file is on a file system on which a look may never return".to_owned());
+    }
+    let found = finder.find();
     if let Some(reason) = found.unknown {
         return Err(reason);
     }
@@ -217,9 +221,11 @@ fn describe(live: Live, now: Moment) -> Match {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
+    use std::process::Stdio;
 
     use super::*;
-    use crate::collect::test_rig::{Child, process_entry, text, value, wait_until};
+    use crate::collect::test_rig::{Child, command, process_entry, text, value, wait_until};
 
     fn collector(matcher: ProcessMatch) -> (Process, Shared) {
         let shared = Shared::new(Exclusions::default());
@@ -270,6 +276,23 @@ mod tests {
     }
 
     #[test]
+    fn a_pid_file_means_its_process_whatever_that_calls_itself() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("web.pid");
+        let mut child =
+            command("sh").args(["-c", "read go; printf renamed > /proc/self/comm; read end"]).stdin(Stdio::piped()).spawn().unwrap();
+        fs::write(&path, child.id().to_string()).unwrap();
+        let (mut process, shared) = collector(ProcessMatch::Pidfile(path));
+        assert_eq!(text(&process.measure(), "process_status"), "running");
+        child.stdin.as_ref().unwrap().write_all(b"go\n").unwrap();
+        wait_until("it has another name", || host::comm(child.id()).is_ok_and(|comm| comm == "renamed"));
+        shared.next_turn();
+        assert_eq!(text(&process.measure(), "process_status"), "running");
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+
+    #[test]
     fn pid_files_are_read_each_time() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("web.pid");
@@ -308,8 +331,10 @@ mod tests {
     fn the_agent_never_matches_itself() {
         let me = std::env::current_exe().unwrap();
         let name = me.file_name().unwrap().to_str().unwrap().to_owned();
-        for matcher in [ProcessMatch::Exe(me), ProcessMatch::Command(name)] {
-            assert_eq!(text(&collector(matcher).0.measure(), "process_status"), "stopped");
+        for matcher in [ProcessMatch::Exe(me.clone()), ProcessMatch::Command(name)] {
+            // Tests of another checkout may run at the same time: their program has the same name, and another path.
+            let found = matches(&process_entry("web", matcher)).unwrap();
+            assert!(found.iter().all(|found| found.pid != std::process::id() && found.exe.as_ref() != Some(&me)), "{found:?}");
         }
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Finder {
     name: Arc<str>,
     pidfile: Option<Pidfile>,
     hangs: Option<Hangs>,
+    /// Where the path of an executable leads to now.
+    program: Option<PathBuf>,
     shared: Shared,
     cursor: Cursor,
     candidates: BTreeMap<u32, Candidate>,
@@ -57,8 +59,15 @@ impl Candidate {
         Self { started: None, comm, verdict, hold: None }
     }
 
-    fn stat(&self, pid: u32) -> std::io::Result<Option<Stat>> {
-        self.hold.as_ref().map_or_else(|| host::stat(pid), Hold::stat)
+    /// One look. When the process that is held is gone, its id may be another's already.
+    fn stat(&mut self, pid: u32) -> std::io::Result<Option<Stat>> {
+        match self.hold.as_ref().map(Hold::stat) {
+            Some(Ok(None)) | None => {
+                self.hold = None;
+                host::stat(pid)
+            }
+            Some(stat) => stat,
+        }
     }
 }
 
@@ -100,7 +109,18 @@ impl Finder {
             ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => Some(Hangs::new(path)),
             ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => None,
         };
-        Self { entry, name, pidfile, hangs, shared, cursor: Cursor::default(), candidates: BTreeMap::new(), lost: false, uid: None }
+        Self {
+            entry,
+            name,
+            pidfile,
+            hangs,
+            program: None,
+            shared,
+            cursor: Cursor::default(),
+            candidates: BTreeMap::new(),
+            lost: false,
+            uid: None,
+        }
     }
 
     /// Whether the entry's file is where a look may never return.
@@ -111,6 +131,8 @@ impl Finder {
     /// Looks now.
     pub(crate) fn find(&mut self) -> Found {
         let mut found = Found::default();
+        // Before anything that others share is locked: this may hang.
+        self.program = if let ProcessMatch::Exe(path) = &self.entry.matcher { fs::canonicalize(path).ok() } else { None };
         if let Err(reason) = self.look_up_user().and_then(|()| self.update_candidates(&mut found)) {
             found.unknown = Some(reason);
             return found;
@@ -160,7 +182,7 @@ impl Finder {
             self.candidates.retain(|_, candidate| candidate.started.is_some());
         }
         for (pid, info) in news {
-            match judge(&self.entry.matcher, pid, info) {
+            match judge(&self.entry.matcher, self.program.as_deref(), pid, info) {
                 Verdict::No if info.line.is_empty() => {}
                 Verdict::No => drop(self.candidates.remove(&pid)),
                 verdict => drop(self.candidates.insert(pid, Candidate::new(Some(info.comm.clone()), verdict))),
@@ -170,7 +192,7 @@ impl Finder {
     }
 
     fn look_at(&mut self, pid: u32, roots: &[Root], found: &mut Found) {
-        let stat = match self.candidates.get(&pid).map_or(Ok(None), |candidate| candidate.stat(pid)) {
+        let stat = match self.candidates.get_mut(&pid).map_or(Ok(None), |candidate| candidate.stat(pid)) {
             Ok(Some(stat)) => stat,
             Ok(None) => {
                 self.candidates.remove(&pid);
@@ -207,6 +229,10 @@ impl Finder {
     /// before its exec is another since.
     fn still_meant(&mut self, pid: u32, stat: &Stat) -> bool {
         let Some(candidate) = self.candidates.get_mut(&pid) else { return false };
+        if self.pidfile.is_some() {
+            // Whatever it is by now, the file says that it is meant.
+            return candidate.started.replace(stat.started) == Some(stat.started) || !is_own(pid);
+        }
         let same_start = candidate.started.is_none_or(|started| started == stat.started);
         let same = same_start && candidate.comm.as_ref().is_none_or(|comm| *comm == stat.comm);
         if same && candidate.started.is_some() {
@@ -214,14 +240,15 @@ impl Finder {
         }
         if !same {
             let mut table = self.shared.processes();
-            candidate.verdict = judge(&self.entry.matcher, pid, table.read_again(pid));
+            candidate.verdict = judge(&self.entry.matcher, self.program.as_deref(), pid, table.read_again(pid));
         }
         (candidate.started, candidate.comm) = (Some(stat.started), Some(stat.comm.clone()));
         candidate.verdict != Verdict::No && !is_own(pid)
     }
 }
 
-fn judge(matcher: &ProcessMatch, pid: u32, info: &Info) -> Verdict {
+/// `program`: where the path of an executable leads to.
+fn judge(matcher: &ProcessMatch, program: Option<&Path>, pid: u32, info: &Info) -> Verdict {
     let yes = |hit: bool, why: &dyn Fn() -> String| if hit { Verdict::Yes(why()) } else { Verdict::No };
     match matcher {
         ProcessMatch::Command(name) => {
@@ -236,16 +263,16 @@ fn judge(matcher: &ProcessMatch, pid: u32, info: &Info) -> Verdict {
         }
         ProcessMatch::Pattern(pattern) => yes(pattern.is_match(&info.line), &|| format!("/{pattern}/ matches its command line")),
         ProcessMatch::Unit(unit) => yes(host::units(pid).contains(&full_name(unit)), &|| format!("it is in the control group of {unit}")),
-        ProcessMatch::Exe(path) => judge_exe(path, pid, info),
+        ProcessMatch::Exe(path) => judge_exe(path, program, pid, info),
         ProcessMatch::Pidfile(_) => Verdict::No,
     }
 }
 
-fn judge_exe(path: &Path, pid: u32, info: &Info) -> Verdict {
+fn judge_exe(path: &Path, program: Option<&Path>, pid: u32, info: &Info) -> Verdict {
     match host::exe(pid) {
         Ok(Some(exe)) if exe == path => Verdict::Yes(format!("its executable is {}", path.display())),
         // The entry may name a link: /usr/bin/python3.
-        Ok(Some(exe)) if exe.file_name().is_some() && fs::canonicalize(path).is_ok_and(|real| real == exe) => {
+        Ok(Some(exe)) if program == Some(&*exe) => {
             Verdict::Yes(format!("its executable is {}, which {} leads to", exe.display(), path.display()))
         }
         Ok(_) => Verdict::No,

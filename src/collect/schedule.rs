@@ -105,8 +105,8 @@ impl Scheduler {
                 return;
             }
             let now = Moment::now();
+            let results = if self.gathers(now) { &none } else { &done };
             let wait = self.wait(now);
-            let results = if self.gathering.is_some_and(|until| !until.is_due(now)) { &none } else { &done };
             select! {
                 recv(shutdown) -> _ => return,
                 recv(results) -> result => self.results(result.into_iter().chain(done.try_iter())),
@@ -146,6 +146,12 @@ impl Scheduler {
     fn find_settled(&self) -> Vec<Kind> {
         let open = |kind: &Kind| self.slots.values().any(|slot| slot.entry.kind() == *kind && !slot.settled);
         Kind::ALL.iter().copied().filter(|kind| !open(kind)).collect()
+    }
+
+    /// Whether results are left to gather still.
+    fn gathers(&mut self, now: Moment) -> bool {
+        self.gathering = self.gathering.filter(|until| !until.is_due(now));
+        self.gathering.is_some()
     }
 
     fn wait(&self, now: Moment) -> Duration {
@@ -231,6 +237,8 @@ impl Scheduler {
         let dead = |slot: &Slot| matches!(&slot.entry, Entry::Process(entry) if names.contains(entry.name.as_str()));
         let ids: Vec<u64> = self.slots.iter().filter(|(_, slot)| dead(slot)).map(|(id, _)| *id).collect();
         for id in ids {
+            // One that is under way may have begun too early.
+            self.slots.get_mut(&id).into_iter().filter(|slot| slot.collector.is_none()).for_each(|slot| slot.again = true);
             self.begin(id);
         }
     }
@@ -249,7 +257,8 @@ impl Scheduler {
         // Watched no more: the result is of no interest.
         let Some(slot) = self.slots.get_mut(&done.id) else { return };
         let present = if let Ok(samples) = &done.samples { done.collector.present(samples) } else { None };
-        if let Some(due) = done.collector.again().map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
+        let soon = done.samples.as_ref().ok().and_then(|_| done.collector.again());
+        if let Some(due) = soon.map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
             slot.due = due;
             self.heap.push(Reverse((due, done.id)));
         }
@@ -272,7 +281,8 @@ impl Scheduler {
         if let Some(present) = present {
             self.missing(done.id, &present);
         }
-        let again = self.requests.measured(done.id, done.began, &samples);
+        let died = self.slots.get_mut(&done.id).is_some_and(|slot| std::mem::take(&mut slot.again));
+        let again = self.requests.measured(done.id, done.began, &samples) || died;
         self.publish(done.id, samples);
         if again {
             self.begin(done.id);

@@ -260,3 +260,16 @@ fn a_late_tick_does_not_move_the_next_one() {
         assert_eq!(scheduler.slots[&id].due, start.running + FAST * (turn + 1));
     }
 }
+
+#[test]
+fn results_are_left_to_gather_for_a_moment_and_no_longer() {
+    let (sender, _samples) = bounded(1);
+    let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
+    let now = Moment::now();
+    scheduler.gathering = Some(now.after(GATHER));
+    assert!(scheduler.gathers(now) && scheduler.wait(now) == GATHER);
+    let later = now.after(GATHER);
+    assert!(!scheduler.gathers(later));
+    // Whoever hangs for ever must not make the thread turn for ever.
+    assert_eq!(scheduler.wait(later), LONGEST_WAIT);
+}

@@ -29,6 +29,8 @@ pub(super) struct Slot {
     /// It was measured, or found to hang, at least once.
     pub(super) settled: bool,
     pub(super) panicked: bool,
+    /// It is to be measured again when it returns from the pool.
+    pub(super) again: bool,
 }
 
 impl Slot {
@@ -46,6 +48,7 @@ impl Slot {
             measured: false,
             settled: false,
             panicked: false,
+            again: false,
         }
     }
 

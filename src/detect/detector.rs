@@ -162,8 +162,8 @@ impl Detector {
         for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
             latest.report_unknown(now);
             let stale = latest.sample.stale_at();
-            if stale.is_due(now) {
-                news |= before.is_none_or(|before| !stale.is_due(before));
+            if latest.sample.is_stale(now) {
+                news |= before.is_none_or(|before| !latest.sample.is_stale(before));
             } else {
                 self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
             }
@@ -238,15 +238,18 @@ impl Detector {
         let entries = self.latest.entry(sample.metric.name).or_default();
         match entries.get_mut(&sample.target.identity) {
             Some(latest) => {
-                if latest.sample.target.facts != sample.target.facts {
-                    latest.rules = None;
-                }
+                let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
                 let slept = latest.sample.is_from_before_a_sleep(now);
                 let since = latest.unknown.filter(|(_, reported)| *reported || !slept);
                 latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
                 latest.sample = sample.clone();
                 latest.report_unknown(now);
-                latest.route(&self.routes, &self.rules)
+                let rules = latest.route(&self.routes, &self.rules);
+                match left.filter(|left| *left != rules) {
+                    // What a rule said of a target that its facts take out of it ends now.
+                    Some(left) => left.iter().chain(rules.iter()).copied().collect::<BTreeSet<_>>().into_iter().collect(),
+                    None => rules,
+                }
             }
             None => {
                 let unknown = sample.value.is_none().then_some((now, false));

@@ -304,3 +304,17 @@ fn a_rule_that_names_its_target_is_found_by_the_name() {
     assert_eq!(rig.measure("process_memory_mb process_name=db", 99.0), NONE);
     assert_eq!(rig.measure("memory_usage", 99.0), ["fired joined (process_name=web)"]);
 }
+
+#[test]
+fn what_its_facts_take_out_of_a_rule_is_well_for_it() {
+    let mut rig = Rig::new(&[("disk", "disk_usage{device=\"/dev/sdb1\"} > 90")]);
+    let mut measure = |device: &str| {
+        let sample = rig.sample("disk_usage mount=/data", Some(95.0));
+        let target = Target::new(sample.target.identity.clone(), Labels::from([("device", device)]));
+        words(rig.detector.samples(&[Sample { target, ..sample }], rig.now))
+    };
+    assert_eq!(measure("/dev/sdb1"), ["fired disk (mount=/data)"]);
+    assert_eq!(measure("/dev/sdc1"), ["cleared disk (mount=/data)"]);
+    assert_eq!(measure("/dev/sdc1"), NONE);
+    assert_eq!(measure("/dev/sdb1"), ["fired disk (mount=/data)"]);
+}

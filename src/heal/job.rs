@@ -305,10 +305,9 @@ fn run(
             };
             let mut outcome = executor::run(permit, &execution, &limit, spawned, || {
                 let passed = gate.pass();
+                reset = passed.then(|| failed_unit::reset(permit, &config.policy, &execution, &limit)).flatten();
                 refused = passed.then(|| still_permitted(job, config).err()).flatten();
-                let goes = passed && refused.is_none();
-                reset = goes.then(|| failed_unit::reset(permit, &config.policy, &execution, &limit)).flatten();
-                goes
+                passed && refused.is_none() && !limit.is_over()
             });
             outcome.output.insert_str(0, &reset.unwrap_or_default());
             refused.map_or(outcome, |reason| Outcome::native(Err(reason), Moment::now().since(begin)))

@@ -35,14 +35,16 @@ pub(crate) fn default_sigpipe() {
 }
 
 /// Gives back the pages of the program's code: they stay in the system's cache of the file, and those that are called come back, 64 KiB
-/// at a time. Half of the memory that the agent shows are pages that only its start needed, or what it does once a minute.
+/// at a time. Half of the memory that the agent shows are pages that only its start needed. Once, when it is ready: code that was not
+/// called for a while is the first that a host without memory takes, and must come from its disk again.
 #[cfg(target_os = "linux")]
 pub(crate) fn give_back_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, length) in code(&maps) {
         #[expect(unsafe_code, reason = "no safe wrapper exists: on memory that was written to, the writes would be lost")]
         // SAFETY: the range is one of the program's own file mappings that the kernel lists as not writable, up to the code. The
-        // linker puts what the loader relocates behind it, so nothing was ever written there, and a page that is read again comes
+        // linker puts what the loader relocates behind it, so the program never writes there (a debugger's breakpoints
+        // would vanish), and a page that is read again comes
         // from the same file: the kernel keeps a running program from being written to (ETXTBSY).
         let _ = unsafe { rustix::mm::madvise(start as *mut core::ffi::c_void, length, rustix::mm::Advice::LinuxDontNeed) };
     }

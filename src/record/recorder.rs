@@ -208,8 +208,6 @@ impl Recorder {
         if self.next_flush.is_due(now) {
             self.next_flush = now.after(FLUSH);
             self.write_samples(now);
-            // What writes is not needed again for a minute.
-            crate::host::raw::give_back_code();
             if !self.failing && self.backlog.len() == 0 && self.ballast.make() {
                 self.be_well();
             }

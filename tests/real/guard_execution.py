@@ -35,6 +35,7 @@ OWN = {
     "pip3": ["/root/.cache/pip"],
     "apt-get": ["/var/cache/apt", "/var/lib/apt"],
     "apt": ["/var/cache/apt", "/var/lib/apt"],
+    "monit": ["/var/lib/monit", "/var/log/monit.log", "/run/monit.pid"],
     "certbot": ["/var/log/letsencrypt", "/var/lib/letsencrypt", "/etc/letsencrypt"],
     "tar": ["/srv/backup"],
     "journalctl": ["/var/log/journal"],
