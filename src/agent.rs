@@ -285,6 +285,7 @@ impl Agent {
     /// The problems are those of the file on disk that is not part of it.
     fn put_in_force(&mut self, config: Arc<Config>, problems: Vec<Problem>) {
         self.state.manager.reloading();
+        reload::warn(&config, Some(&self.state.config));
         let _ = self.wires.collect.send(collect::Order::Watch(Arc::clone(&config.settings)));
         let _ = self.wires.detect.send(detect::Order::Watch(config.playbooks.clone()));
         let _ = self.wires.configs.send(Arc::clone(&config));

@@ -32,6 +32,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind as ErrorKindOfClap;
 use clap::{Parser, Subcommand};
 
+use crate::config::settings::Settings;
 use crate::config::{self, Config, Loaded, Location, Places};
 use crate::serve::protocol::Refusal;
 use screen::Screen;
@@ -269,7 +270,7 @@ fn errors() -> Screen<anstream::Stderr> {
 
 fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
     let places = Places::from_environment(cli.config_dir.clone(), cli.data_dir.clone(), cli.insecure_config);
-    let load = || load(&places.locate()).map(|config| config.settings);
+    let settings = || load_settings(&places.locate());
     let desk = || agent::Desk::new(state::kept(&places, &places.locate()), cli.json);
     match &cli.command {
         None => run::run(&run::RunArgs::default(), &places, cli.quiet),
@@ -279,7 +280,7 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
             check::run(args, check::Context { places: &places, json: cli.json, color, width, look: Some(&check::look) }, out)
         }
         Some(Command::Explain(args)) => explain::run(args, cli.json, out),
-        Some(Command::Probe(args)) => Ok(probe::run(args, &*load()?, cli.json, out)?),
+        Some(Command::Probe(args)) => Ok(probe::run(args, &settings()?, cli.json, out)?),
         Some(Command::Heal(args)) => heal::run(args, &places, cli.json, out),
         Some(Command::Status) => status::run(&desk(), out),
         Some(Command::Incidents(args)) => incidents::run(args, &desk(), out),
@@ -290,10 +291,10 @@ fn dispatch(cli: &Cli, out: &mut dyn Write) -> Answer {
         Some(Command::Reload) => agent::reload(&desk(), out),
         Some(Command::Stats(args)) => stats::run(args, &desk(), out),
         Some(Command::Schema(args)) => schema::run(args, out),
-        Some(Command::Match(args)) => match_::run(args, &*load()?, cli.json, out),
+        Some(Command::Match(args)) => match_::run(args, &settings()?, cli.json, out),
         Some(Command::Allow(args)) => {
             let streams = &mut allow::Streams { input: &mut io::stdin().lock(), out, errors: &mut errors() };
-            Ok(allow::run(args, &*load()?, cli.json, streams)?)
+            Ok(allow::run(args, &settings()?, cli.json, streams)?)
         }
     }
 }
@@ -327,11 +328,17 @@ impl Cli {
 /// The configuration of a location, or all its problems as a message.
 fn load(location: &Location) -> Result<Config, Failure> {
     let Loaded { texts, result } = config::load(location);
-    result.map_err(|problems| refused(Loaded { texts, result: Err(problems) }))
+    result.map_err(|problems| refused(Loaded::<Config> { texts, result: Err(problems) }))
+}
+
+/// The settings of a location, or all their problems as a message.
+fn load_settings(location: &Location) -> Result<Settings, Failure> {
+    let Loaded { texts, result } = config::load_settings(location);
+    result.map_err(|problems| refused(Loaded::<Settings> { texts, result: Err(problems) }))
 }
 
 /// All problems of a configuration that is not loaded. Only what stops the load: `check` says the rest.
-fn refused(loaded: Loaded) -> Failure {
+fn refused<T>(loaded: Loaded<T>) -> Failure {
     let mut problems = loaded.result.err().unwrap_or_default();
     problems.retain(|problem| problem.severity == config::problem::Level::Error);
     let text = config::render(&problems, &loaded.texts, false);

@@ -10,8 +10,7 @@ use log::LevelFilter;
 use super::{Answer, Failure, exit, state, table};
 use crate::agent::{self, Setup};
 use crate::clock::Moment;
-use crate::config::problem::Level;
-use crate::config::reload::Beginning;
+use crate::config::reload::{self, Beginning};
 use crate::config::{Config, Origin, Places};
 use crate::heal::confine::protections;
 use crate::record::escape::terminal;
@@ -47,12 +46,7 @@ fn introduce(beginning: &Beginning, data_dir: &Path, dry_run_asked: bool) {
     } else if config.settings.dry_run {
         log::info!("dry run: nothing is executed; to let autoheal act, {}", how_to_act(config));
     }
-    for problem in &config.remarks {
-        match problem.severity {
-            Level::Note => log::debug!("{problem}"),
-            _ => log::warn!("{problem}"),
-        }
-    }
+    reload::warn(config, None);
     for lack in protections::all().iter().filter(|one| one.state != protections::State::InForce) {
         log::warn!("a protection of actions is not whole here name={} reason={}", lack.name, lack.detail);
     }

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
+#[cfg(target_os = "linux")]
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Types whose server is another machine or another program: a call may never return.
@@ -98,11 +100,11 @@ impl Mounts {
     /// Reads the table; empty if it cannot be read.
     #[cfg(target_os = "linux")]
     pub(crate) fn read() -> Self {
-        let own = Self::parse(&fs::read("/proc/self/mountinfo").unwrap_or_default());
+        let own = Self::parse(&table("/proc/self/mountinfo"));
         if !own.all.iter().any(|mount| mount.read_only) {
             return own;
         }
-        own.seen_by_host(&Self::parse(&fs::read("/proc/1/mountinfo").unwrap_or_default()))
+        own.seen_by_host(&Self::parse(&table("/proc/1/mountinfo")))
     }
 
     /// What only the agent may not write to (`ProtectSystem=` of its unit) is no read-only file system.
@@ -210,6 +212,14 @@ impl Mounts {
         }
         false
     }
+}
+
+/// The kernel gives a page at a time: a large buffer is filled with fewer calls.
+#[cfg(target_os = "linux")]
+fn table(path: &str) -> Vec<u8> {
+    let mut text = Vec::with_capacity(64 * 1024);
+    let read = fs::File::open(path).and_then(|mut file| file.read_to_end(&mut text));
+    if read.is_ok() { text } else { Vec::new() }
 }
 
 #[cfg_attr(not(target_os = "linux"), allow(dead_code))]

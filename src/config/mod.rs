@@ -128,17 +128,29 @@ impl std::fmt::Display for Origin {
 
 /// What a load came to, with the texts that its problems and remarks are about.
 #[derive(Debug)]
-pub struct Loaded {
+pub struct Loaded<T = Config> {
     /// For [`render()`]. The text of a file that could not be read is empty.
     pub texts: Texts,
     /// The configuration, or every problem (warnings included).
-    pub result: Result<Config, Vec<Problem>>,
+    pub result: Result<T, Vec<Problem>>,
 }
 
 /// Reads and checks the files of a location.
 #[must_use]
 pub fn load(location: &Location) -> Loaded {
     with_remarks(Halves::read(&location.sources(), location.trust).judge(location.dir.clone()), location)
+}
+
+/// Reads and checks the settings of a location by themselves: whoever asks about rules or targets need not have good playbooks.
+#[must_use]
+pub fn load_settings(location: &Location) -> Loaded<Settings> {
+    let half = Half::read(&location.sources().settings, source::shipped_settings, location.trust);
+    let texts = Texts { playbooks: Text::new(String::new(), ""), settings: half.text() };
+    let result = match half.read {
+        Ok((text, _)) => parse_settings(&text),
+        Err(problem) => Err(vec![*problem]),
+    };
+    Loaded { texts, result }
 }
 
 /// Adds what was found out while the location was chosen.

@@ -306,3 +306,13 @@ fn a_bad_file_changes_nothing_and_a_good_one_is_loaded() {
     agent.signal(Signal::SIGHUP);
     assert_eq!(agent.stop(), 0);
 }
+
+#[test]
+fn a_rule_is_proposed_while_the_playbooks_are_refused() {
+    let lab = Lab::new(&json!({}));
+    let refused = json!({"p": {"condition": "log_file_size_mb > 1", "actions": [shell("redis-cli FLUSHDB")]}});
+    lab.write("autoheal-playbooks.json", &refused.to_string());
+    assert_eq!(lab.run(&["check"]).0, 1);
+    let (code, out, errors) = lab.run(&["allow", "suggest", "redis-cli FLUSHDB"]);
+    assert!(code == 0 && out.contains("redis-cli FLUSHDB"), "{code} {out} {errors}");
+}

@@ -121,3 +121,22 @@ fn only_the_agent_keeps_copies() {
     assert_eq!(lab.run(&["run"]).0, 1);
     assert!(!lab.path("data/last-good").exists(), "bad files are no copies");
 }
+
+#[test]
+fn a_save_that_loads_says_what_is_doubtful_in_it_once() {
+    let lab = Lab::new(&book("first"));
+    let mut agent = lab.agent();
+    let weak = |id: &str| {
+        let verify = json!({"metric": "log_file_size_mb", "operator": "<", "threshold": 2000});
+        json!({id: {"condition": "log_file_size_mb > 1000", "actions": [{"type": "notify", "message": "large"}], "verify": verify}})
+    };
+    // What was said of a playbook is not said again at the next save.
+    let mut books = json!({});
+    for id in ["second", "third"] {
+        books[id] = weak(id)[id].clone();
+        lab.write(BOOKS, &books.to_string());
+        let line = agent.wait_for("the verification is weaker than the condition");
+        assert!(line.contains("WARN") && line.contains(&format!("$.{id}.verify")), "{line}");
+    }
+    assert_eq!(agent.stop(), 0);
+}

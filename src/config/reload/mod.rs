@@ -17,8 +17,8 @@ use super::Config;
 use super::problem::Problem;
 use crate::clock::Moment;
 use crate::threads::{self, Worker};
-pub use reloader::Beginning;
 use reloader::Reloader;
+pub use reloader::{Beginning, warn};
 use watch::Watch;
 
 /// How long nothing must change before the files are read: a save is often several writes.

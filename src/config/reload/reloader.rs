@@ -78,6 +78,20 @@ fn from_copies(copies: &LastGood, seen: &Halves, location: &Location) -> Option<
     })
 }
 
+/// Says in the log what is doubtful in a configuration that is loaded, but for what was said of the one before it.
+pub fn warn(config: &Config, before: Option<&Config>) {
+    let said = |remark: &Problem| {
+        let same = |other: &Problem| (other.code, &other.path, &other.message) == (remark.code, &remark.path, &remark.message);
+        before.is_some_and(|before| before.remarks.iter().any(same))
+    };
+    for remark in config.remarks.iter().filter(|remark| !said(remark)) {
+        match remark.severity {
+            Level::Note => log::debug!("{remark}"),
+            _ => log::warn!("{remark}"),
+        }
+    }
+}
+
 /// The files that are there now. Settings that were there and are gone are missing: the embedded ones are meant only where there
 /// were never any.
 fn sources(location: &Location, had_settings: bool) -> Sources {
