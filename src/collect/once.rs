@@ -137,7 +137,7 @@ impl Round {
         let gaps = open.chain(partial).filter_map(gap).collect();
         let stamped = |(entry, samples): (Entry, Vec<Sample>)| {
             let interval = entry.interval();
-            samples.into_iter().map(move |sample| Sample { interval, ..sample })
+            samples.into_iter().map(move |sample| sample.of_interval(interval))
         };
         Survey { samples: self.entries.into_iter().zip(self.results).flat_map(stamped).collect(), gaps, units: Units::default() }
     }

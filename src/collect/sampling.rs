@@ -18,6 +18,11 @@ impl Sample {
         Self { metric, target: Arc::clone(target), value: None, reason: Some(reason.into()), at, interval: Duration::ZERO }
     }
 
+    /// As the schedule has it. What was looked up for longer than an interval says so itself.
+    pub(crate) fn of_interval(self, interval: Duration) -> Self {
+        Self { interval: self.interval.max(interval), ..self }
+    }
+
     /// A finite number, or the reason why there is none.
     pub(crate) fn number(metric: &'static Metric, target: &Arc<Target>, value: Result<f64, String>, at: Moment) -> Self {
         match value {

@@ -300,7 +300,7 @@ impl Scheduler {
         }
     }
 
-    fn publish(&mut self, id: u64, mut samples: Vec<Sample>) {
+    fn publish(&mut self, id: u64, samples: Vec<Sample>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         // A glob that hangs from the start has no target to call unknown: what it means stays open.
         if !slot.settled && (slot.measured || !samples.is_empty()) {
@@ -308,10 +308,7 @@ impl Scheduler {
             self.settled = None;
         }
         let interval = slot.entry.interval();
-        for sample in &mut samples {
-            // What was looked up for longer than an interval says so itself.
-            sample.interval = sample.interval.max(interval);
-        }
+        let samples = samples.into_iter().map(|sample| sample.of_interval(interval)).collect();
         self.outbox.add(samples);
     }
 

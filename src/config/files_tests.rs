@@ -99,3 +99,14 @@ fn every_good_file_loads() {
     let refused: Vec<_> = playbooks.chain(settings).filter_map(|(path, result)| result.err().map(|problems| (path, problems))).collect();
     assert!(refused.is_empty(), "{refused:#?}");
 }
+
+#[test]
+fn ten_thousand_playbooks_load() {
+    let mut books = String::from("{");
+    for index in 0..10_000 {
+        let comma = if index == 0 { "" } else { "," };
+        write!(books, r#"{comma}"p{index}": {{"condition": "log_file_size_mb{{path=\"/l/{index}\"}} > 1", "actions": []}}"#).unwrap();
+    }
+    let config = parse(&Text::new("p", &(books + "}")), &shipped_settings()).unwrap();
+    assert_eq!(config.playbooks.len(), 10_000);
+}

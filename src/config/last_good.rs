@@ -4,9 +4,9 @@
 //! directory that they came from. That file is replaced as a whole, so a crash leaves the old pair or the new one, never half of
 //! each. All of them are for the owner only.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -136,23 +136,9 @@ fn copy_name(name: &str, hash: &str) -> String {
     format!("{hash}-{name}")
 }
 
-/// Writes beside the file, then takes its place; on the disk when it returns.
+/// On the disk when it returns.
 fn replace(dir: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let temporary = dir.join(format!(".{name}.new"));
-    // A leftover of a crash, or a link that somebody laid there: never written through.
-    let _ = fs::remove_file(&temporary);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
-        .and_then(|()| fs::rename(&temporary, dir.join(name)))
-        .and_then(|()| File::open(dir)?.sync_all());
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary);
-    }
-    written
+    crate::host::replace(&dir.join(name), &dir.join(format!(".{name}.new")), 0o600, bytes, true)
 }
 
 #[cfg(test)]

@@ -25,6 +25,7 @@ fn trigger(condition: &Condition, samples: &[Sample]) -> Trigger {
     let words = |metric: &&'static Metric| value(metric).map_or_else(|| "unknown".to_owned(), |value| value.to_string());
     let was: Vec<String> = metrics.iter().map(words).collect();
     let leading = condition.leading();
+    // In plain decimals, without the expression's exponents: it is a placeholder, for programs.
     let threshold = match &leading.operand {
         Operand::Number(number) => number.to_string(),
         Operand::Text(text) => text.clone(),

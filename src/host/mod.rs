@@ -2,8 +2,11 @@
 
 pub mod lock;
 pub mod raw;
+mod replace;
 pub mod signals;
 pub mod systemd;
+
+pub(crate) use replace::replace;
 
 /// This host's name, or `localhost`.
 #[must_use]

@@ -6,9 +6,9 @@
 //! which is synced with each step. In a burst only the newest are synced, and the system writes the others within half a minute.
 
 use std::collections::VecDeque;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,22 +163,9 @@ pub fn report_path(dir: &Path, incident: &Incident) -> PathBuf {
     dir.join(format!("{date}-{}.md", incident.id))
 }
 
-/// Writes beside the file, then takes its place. It is not synced here.
+/// It is not synced here.
 fn replace(path: &Path, text: &str) -> io::Result<()> {
-    let temporary = path.with_extension("md.new");
-    // A leftover of a crash, or a link that somebody laid there: never written through.
-    let _ = std::fs::remove_file(&temporary);
-    let written = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o640)
-        .open(&temporary)
-        .and_then(|mut file| file.write_all(text.as_bytes()))
-        .and_then(|()| std::fs::rename(&temporary, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&temporary);
-    }
-    written
+    crate::host::replace(path, &path.with_extension("md.new"), 0o640, text.as_bytes(), false)
 }
 
 #[cfg(test)]

@@ -13,19 +13,15 @@ export LC_ALL=C.UTF-8 TERM=dumb
 TYPOGRAPHIC=$'\u201c\u201d'
 command -v ed > /dev/null || { echo "ed is not installed; .ci/run installs it" >&2; exit 2; }
 EDITORS=(ed sed)
-for vi in vim vi; do
-  if "$vi" --version 2> /dev/null | grep -F "Vi IMproved" > /dev/null; then EDITORS+=("$vi") && break; fi
-done
 typed=0
 
-# edit EDITOR FILE COMMAND...: each command is one of ed, and the same in sed and vi.
+# edit EDITOR FILE COMMAND...: each command is one of ed, and the same in sed.
 edit() {
   local editor=$1 file=$2
   shift 2
   case $editor in
     ed) printf '%s\n' "$@" w q | ed -s "$file" > /dev/null ;;
     sed) sed -i "$*" "$file" ;;
-    *) "$editor" -u NONE -n -e -s -c "$*" -c wq "$file" < /dev/null > /dev/null 2>&1 ;;
   esac
 }
 
