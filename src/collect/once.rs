@@ -3,8 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, unbounded};
-
 use super::entry::Entry;
 use super::looks::APART;
 use super::pool::{self, Done, Job, Panicked, Pool};
@@ -39,10 +37,8 @@ pub fn measure_once(settings: &Settings, limit: Duration) -> Vec<Sample> {
 pub fn survey(settings: &Settings, limit: Duration) -> Survey {
     let end = Moment::now().after(limit);
     let shared = Shared::new(Exclusions::default());
-    let (sender, done) = unbounded();
     let entries = Entry::all(settings);
-    let mut round =
-        Round { entries, limit, results: Vec::new(), partial: BTreeSet::new(), open: BTreeSet::new(), pool: Pool::new(sender), done };
+    let mut round = Round { entries, limit, results: Vec::new(), partial: BTreeSet::new(), open: BTreeSet::new(), pool: Pool::new() };
     let twice = round.begin(&shared);
     if !twice.is_empty() {
         round.receive_until(Moment::now().after(APART).min(end), true);
@@ -67,7 +63,6 @@ struct Round {
     /// Which entries are under way on the pool.
     open: BTreeSet<usize>,
     pool: Pool,
-    done: Receiver<Done>,
 }
 
 impl Round {
@@ -88,7 +83,7 @@ impl Round {
                 continue;
             }
             let id = u64::try_from(index).unwrap_or(u64::MAX);
-            let reason = match self.pool.submit(Job { id, collector }, Moment::now()) {
+            let reason = match self.pool.submit(Job { id, collector }) {
                 Ok(()) => {
                     self.open.insert(index);
                     format!("no answer within {}", in_words(self.limit))
@@ -109,7 +104,8 @@ impl Round {
             }
             self.pool.grow(now);
             let until = self.pool.next_look().map_or(end, |look| look.min(end));
-            if let Ok(Done { id, collector, samples, .. }) = self.done.recv_timeout(until.since(now)) {
+            let _ = self.pool.bell().recv_timeout(until.since(now));
+            for Done { id, collector, samples, .. } in self.pool.results() {
                 let index = usize::try_from(id).unwrap_or(usize::MAX);
                 self.open.remove(&index);
                 self.take(index, &*collector, samples);

@@ -45,6 +45,11 @@ impl Outbox {
         }
     }
 
+    /// Whether there are samples for the next [`Self::flush`].
+    pub(crate) fn has_news(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
     /// Whether something waits for room. Between two flushes nothing else is kept.
     pub(crate) fn is_behind(&self) -> bool {
         !self.waiting.is_empty() || !self.gone.is_empty()

@@ -1,26 +1,31 @@
-//! Threads for what can hang. A few suffice as long as measurements come back; while they are stuck the pool grows, and idle
-//! threads end by themselves. A measurement that never returns keeps one thread and nothing else.
+//! Threads for what can hang. One suffices as long as measurements come back soon; while they do not, others help, and while all
+//! are stuck the pool grows. Idle threads end by themselves. A measurement that never returns keeps one thread and nothing else.
+
+mod desk;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, unbounded};
+use crossbeam_channel::Receiver;
 
 use super::Collector;
 use crate::clock::Moment;
 use crate::sample::Sample;
 use crate::threads;
+use desk::{Desk, Load};
 
-/// So many threads are started without waiting whether the others come back.
+/// So many threads help each other without any of them being stuck.
 const BASE: usize = 4;
 
 /// No more threads than this, whatever hangs.
 const CAP: usize = 256;
 
-/// A queue that nobody took from for this long means that the threads are stuck.
-const STUCK: Duration = Duration::from_millis(10);
+/// After this a thread that is not through is helped. A check of a healthy endpoint nearby takes a tenth of a millisecond.
+const FIRST_LOOK: Duration = Duration::from_millis(2);
+
+/// The pause between two looks doubles up to this.
+const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// When the system has no thread for us, it is asked again after this.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -57,120 +62,134 @@ pub(crate) fn measure(collector: &mut dyn Collector) -> Result<Vec<Sample>, Pani
 }
 
 /// The pool. Dropping it ends the threads that are not stuck.
+#[derive(Debug)]
 pub(crate) struct Pool {
     cap: usize,
-    queue: Sender<Job>,
-    jobs: Receiver<Job>,
-    done: Sender<Done>,
-    crew: Arc<Crew>,
-    /// When the queue was last seen to move, and how many jobs had been taken then.
-    moved: (Moment, usize),
-}
-
-#[derive(Default)]
-struct Crew {
-    threads: AtomicUsize,
-    idle: AtomicUsize,
-    taken: AtomicUsize,
+    desk: Arc<Desk>,
+    bell: Receiver<()>,
+    /// Something was submitted since [`Self::grow`].
+    submitted: bool,
+    /// The first thread was started for it, and comes by itself.
+    first: bool,
+    /// How many jobs had been taken at the last look.
+    taken: usize,
+    /// When the next look is due, and how long after the last one.
+    look: (Moment, Duration),
 }
 
 impl Pool {
-    /// A pool that reports to `done`.
-    pub(crate) fn new(done: Sender<Done>) -> Self {
-        Self::with_cap(done, CAP)
+    pub(crate) fn new() -> Self {
+        Self::with_cap(CAP)
     }
 
-    fn with_cap(done: Sender<Done>, cap: usize) -> Self {
-        let (queue, jobs) = unbounded();
-        Self { cap, queue, jobs, done, crew: Arc::default(), moved: (Moment::now(), 0) }
+    fn with_cap(cap: usize) -> Self {
+        let (desk, bell) = Desk::new();
+        Self { cap, desk: Arc::new(desk), bell, submitted: false, first: false, taken: 0, look: (Moment::now(), FIRST_LOOK) }
     }
 
-    /// Queues a measurement.
+    /// Queues a measurement. It begins with [`Self::grow`] at the latest, which belongs behind the last of them.
     ///
     /// # Errors
     /// Gives the job back when there is no thread and none can be started.
-    pub(crate) fn submit(&mut self, job: Job, now: Moment) -> Result<(), (Job, String)> {
-        if self.jobs.is_empty() {
-            self.moved = (now, self.crew.taken.load(Ordering::Relaxed));
+    pub(crate) fn submit(&mut self, job: Job) -> Result<(), (Job, String)> {
+        if self.desk.load().threads == 0 {
+            if let Err(reason) = self.start_thread() {
+                return Err((job, reason));
+            }
+            self.first = true;
         }
-        let waiting = self.jobs.len() + 1;
-        let (threads, idle) = (self.threads(), self.crew.idle.load(Ordering::Relaxed));
-        if idle < waiting
-            && threads < BASE
-            && let Err(reason) = self.start_thread()
-            && threads == 0
-        {
-            return Err((job, reason));
-        }
-        // The pool holds a receiver of its own, so the channel is never closed.
-        let _ = self.queue.send(job);
+        self.desk.put(job);
+        self.submitted = true;
         Ok(())
     }
 
-    fn threads(&self) -> usize {
-        self.crew.threads.load(Ordering::Relaxed)
+    /// How many measurements are waited for: [`Self::results`] has not had them.
+    pub(crate) fn open(&self) -> usize {
+        self.desk.open()
+    }
+
+    /// Becomes ready when something came back.
+    pub(crate) fn bell(&self) -> &Receiver<()> {
+        &self.bell
+    }
+
+    /// What came back.
+    pub(crate) fn results(&self) -> Vec<Done> {
+        // What it rang for is here.
+        let _ = self.bell.try_recv();
+        self.desk.collect()
+    }
+
+    /// With `true` the bell is silent until all are back.
+    pub(crate) fn gather(&self, gathers: bool) {
+        self.desk.gather(gathers);
     }
 
     /// When [`Self::grow`] is due: while something is queued and another thread could help.
     pub(crate) fn next_look(&self) -> Option<Moment> {
-        (!self.jobs.is_empty() && self.threads() < self.cap).then(|| self.moved.0.after(STUCK))
+        let load = self.desk.load();
+        (load.waiting > 0 && (load.idle > 0 || load.threads < self.cap)).then_some(self.look.0)
     }
 
-    /// Starts threads if the queue has not moved: as many as there are, so that few steps suffice for many hung targets.
+    /// Puts a thread to work on what was submitted, and later others if it does not get through: one if the queue moves, else as
+    /// many as are at work, so that few steps suffice for many hung targets.
     pub(crate) fn grow(&mut self, now: Moment) {
-        let taken = self.crew.taken.load(Ordering::Relaxed);
-        if self.jobs.is_empty() || taken != self.moved.1 {
-            self.moved = (now, taken);
+        let load = self.desk.load();
+        let submitted = std::mem::take(&mut self.submitted);
+        if load.waiting == 0 || !(submitted || self.look.0.is_due(now)) {
             return;
         }
-        if now.since(self.moved.0) < STUCK {
-            return;
+        let stuck = !submitted && load.taken == self.taken;
+        let pause = if submitted { FIRST_LOOK } else { (self.look.1 * 2).min(LAST_LOOK) };
+        self.look = (now.after(pause), pause);
+        self.taken = load.taken;
+        let helpers = match std::mem::take(&mut self.first) {
+            true => 0,
+            false if stuck => (load.threads - load.idle).clamp(1, load.waiting),
+            false => 1,
+        };
+        if let Err(reason) = self.help(load, helpers, stuck) {
+            log::debug!("the pool of collectors does not grow: {reason}");
+            self.look.0 = now.after(REFUSED);
         }
-        self.moved.0 = now;
-        for _ in 0..self.jobs.len().min(self.threads().max(1)) {
-            if let Err(reason) = self.start_thread() {
-                log::debug!("the pool of collectors does not grow: {reason}");
-                self.moved.0 = now.after(REFUSED);
-                return;
-            }
-        }
+    }
+
+    /// Wakes so many threads, or starts them.
+    fn help(&self, load: Load, helpers: usize, stuck: bool) -> Result<(), String> {
+        let missing = helpers - self.desk.wake(helpers);
+        let room = if stuck { missing } else { missing.min(BASE.saturating_sub(load.threads)) };
+        (0..room).try_for_each(|_| self.start_thread())
     }
 
     fn start_thread(&self) -> Result<(), String> {
-        if self.threads() >= self.cap {
+        if !self.desk.enter(self.cap) {
             return Err(format!("all {} threads for measurements are stuck", self.cap));
         }
-        let (jobs, done, crew) = (self.jobs.clone(), self.done.clone(), Arc::clone(&self.crew));
-        crew.threads.fetch_add(1, Ordering::Relaxed);
+        let desk = Arc::clone(&self.desk);
         let started = threads::try_spawn("collect:pool", move || {
-            work(&jobs, &done, &crew);
-            crew.threads.fetch_sub(1, Ordering::Relaxed);
+            work(&desk);
+            desk.leave();
         });
         started.map(drop).map_err(|error| {
-            self.crew.threads.fetch_sub(1, Ordering::Relaxed);
+            self.desk.leave();
             format!("cannot start a thread: {}", super::reason::plain(&error))
         })
     }
 }
 
-fn work(jobs: &Receiver<Job>, done: &Sender<Done>, crew: &Crew) {
-    loop {
-        crew.idle.fetch_add(1, Ordering::Relaxed);
-        let next = threads::next(jobs, IDLE);
-        crew.idle.fetch_sub(1, Ordering::Relaxed);
-        let Ok(Job { id, mut collector }) = next else { return };
-        crew.taken.fetch_add(1, Ordering::Relaxed);
-        let began = Moment::now();
-        let samples = measure(&mut *collector);
-        if done.send(Done { id, collector, began, samples }).is_err() {
-            return;
-        }
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.desk.close();
     }
 }
 
-impl std::fmt::Debug for Pool {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Pool {{ threads: {}, queued: {} }}", self.threads(), self.jobs.len())
+fn work(desk: &Desk) {
+    while let Some(Job { id, mut collector }) = desk.next(IDLE) {
+        let began = Moment::now();
+        let samples = measure(&mut *collector);
+        if !desk.back(Done { id, collector, began, samples }) {
+            return;
+        }
     }
 }
 
@@ -200,67 +219,134 @@ mod tests {
     }
 
     fn submit(pool: &mut Pool, id: u64, collector: impl Collector + 'static) -> Result<(), String> {
-        pool.submit(Job { id, collector: Box::new(collector) }, Moment::now()).map_err(|(_, reason)| reason)
+        pool.submit(Job { id, collector: Box::new(collector) }).map_err(|(_, reason)| reason)
     }
 
     fn free() -> Gate {
         Gate(bounded(0).1)
     }
 
+    fn threads(pool: &Pool) -> usize {
+        pool.desk.load().threads
+    }
+
+    /// Waits until so many are back.
+    #[track_caller]
+    fn back(pool: &mut Pool, wanted: usize) -> Vec<Done> {
+        let mut done = Vec::new();
+        wait_until("they are back", || {
+            pool.grow(Moment::now());
+            done.extend(pool.results());
+            done.len() >= wanted
+        });
+        done
+    }
+
     #[test]
     fn it_grows_while_threads_are_stuck() {
-        let (done, results) = unbounded();
         let (_held, gate) = bounded(0);
-        let mut pool = Pool::new(done);
+        let mut pool = Pool::new();
         for id in 0..20 {
             submit(&mut pool, id, Gate(gate.clone())).unwrap();
         }
         submit(&mut pool, 20, free()).unwrap();
-        wait_until("the one that does not hang is through", || {
-            pool.grow(Moment::now());
-            results.try_recv().is_ok_and(|done| done.id == 20)
-        });
-        assert!(pool.threads() > 20);
+        assert_eq!(back(&mut pool, 1)[0].id, 20);
+        assert!(threads(&pool) > 20);
         assert!(pool.next_look().is_none(), "nothing is queued, nothing wakes");
+        assert_eq!(pool.open(), 20);
     }
 
     #[test]
     fn it_stays_small_while_measurements_come_back() {
-        let (done, results) = unbounded();
-        let mut pool = Pool::new(done);
+        let mut pool = Pool::new();
         for id in 0..200 {
             submit(&mut pool, id, free()).unwrap();
         }
-        let mut ids: Vec<u64> = results.iter().take(200).map(|done| done.id).collect();
+        let mut ids: Vec<u64> = back(&mut pool, 200).iter().map(|done| done.id).collect();
         ids.sort_unstable();
         assert_eq!(ids, (0..200).collect::<Vec<_>>());
-        assert!(pool.threads() <= BASE);
+        assert!(threads(&pool) <= BASE);
+    }
+
+    #[test]
+    fn one_thread_is_woken_for_all_and_others_only_while_it_is_not_through() {
+        let (open, gate) = bounded(0);
+        let mut pool = Pool::new();
+        let mut now = Moment::now();
+        for id in 0..3 {
+            submit(&mut pool, id, Gate(gate.clone())).unwrap();
+        }
+        pool.grow(now);
+        for thread in 1..=3 {
+            wait_until("it is at work", || pool.desk.load().taken == thread);
+            assert_eq!(threads(&pool), thread);
+            pool.grow(now);
+            assert_eq!(threads(&pool), thread, "not before the next look");
+            now = pool.look.0;
+            pool.grow(now);
+        }
+        drop(open);
+        back(&mut pool, 3);
+        wait_until("all wait", || pool.desk.load().idle == 3);
+        submit(&mut pool, 3, free()).unwrap();
+        submit(&mut pool, 4, free()).unwrap();
+        pool.grow(now);
+        assert!(pool.desk.load().idle >= 2);
+    }
+
+    #[test]
+    fn the_bell_rings_for_each_or_for_all() {
+        let (open, gate) = bounded(0);
+        let mut pool = Pool::new();
+        pool.gather(true);
+        for id in 0..2 {
+            submit(&mut pool, id, Gate(gate.clone())).unwrap();
+        }
+        pool.grow(Moment::now());
+        open.send(()).unwrap();
+        wait_until("the first is back", || pool.desk.load().taken == 2);
+        assert!(pool.bell().is_empty(), "another one is under way");
+        pool.gather(false);
+        assert!(pool.bell().recv_timeout(IDLE).is_ok(), "nobody waits for the other any more");
+        assert_eq!(pool.results().len(), 1);
+        pool.gather(true);
+        open.send(()).unwrap();
+        assert!(pool.bell().recv_timeout(IDLE).is_ok(), "all are back");
+        assert_eq!(pool.results().len(), 1);
     }
 
     #[test]
     fn no_more_threads_than_the_cap_and_none_at_all_is_said() {
-        let (done, _results) = unbounded();
         let (_held, gate) = bounded(0);
-        let mut pool = Pool::with_cap(done.clone(), 2);
+        let mut pool = Pool::with_cap(2);
         for id in 0..10 {
             submit(&mut pool, id, Gate(gate.clone())).unwrap();
         }
         for later in [20, 40, 60] {
             pool.grow(Moment::now().after(Duration::from_millis(later)));
         }
-        assert_eq!(pool.threads(), 2);
-        let refused = submit(&mut Pool::with_cap(done, 0), 1, free()).unwrap_err();
+        assert_eq!(threads(&pool), 2);
+        let refused = submit(&mut Pool::with_cap(0), 1, free()).unwrap_err();
         assert!(refused.contains("threads"), "{refused}");
     }
 
     #[test]
     fn a_panic_is_an_answer() {
-        let (done, results) = unbounded();
-        let mut pool = Pool::new(done);
+        let mut pool = Pool::new();
         for id in 0..3 {
             submit(&mut pool, id, Broken).unwrap();
-            let done = results.recv().unwrap();
+            let done = back(&mut pool, 1).remove(0);
             assert_eq!((done.id, done.samples), (id, Err(Panicked("broken on purpose".to_owned()))));
         }
+    }
+
+    #[test]
+    fn threads_that_wait_end_with_the_pool() {
+        let mut pool = Pool::new();
+        submit(&mut pool, 0, free()).unwrap();
+        back(&mut pool, 1);
+        let desk = Arc::clone(&pool.desk);
+        drop(pool);
+        wait_until("it ended", || desk.load().threads == 0);
     }
 }

@@ -10,7 +10,7 @@ use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, never, select, unbounded};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::entry::Entry;
 use super::fresh::Requests;
@@ -27,8 +27,8 @@ use crate::sample::{Batch, Gone, SLEPT, Sample, Target};
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Results of the pool are taken together: so long they are left to gather while others are under way and nobody waits for one.
-/// A thousand answers would else be a thousand turns.
+/// What was measured goes to the detector together: so long it waits for what is under way on the pool. A turn costs more than most
+/// measurements, and a thousand answers would else be a thousand turns.
 const GATHER: Duration = Duration::from_millis(10);
 
 /// Without anything due the clocks are looked at this often, to notice that the machine slept.
@@ -41,10 +41,7 @@ pub(crate) struct Scheduler {
     next_id: u64,
     heap: BinaryHeap<Reverse<(Duration, u64)>>,
     pool: Pool,
-    done: Receiver<Done>,
-    /// How many measurements are on the pool.
-    under_way: usize,
-    /// Until when results are left to gather.
+    /// Until when what was measured is left to gather.
     gathering: Option<Moment>,
     /// Names of process entries of which a process died.
     died: Receiver<Arc<str>>,
@@ -61,16 +58,13 @@ pub(crate) struct Scheduler {
 
 impl Scheduler {
     pub(crate) fn new(shared: Shared, samples: Sender<Batch>, counts: Arc<Counts>) -> Self {
-        let (sender, done) = unbounded();
         let now = Moment::now();
         Self {
             shared,
             slots: HashMap::new(),
             next_id: 0,
             heap: BinaryHeap::new(),
-            pool: Pool::new(sender),
-            done,
-            under_way: 0,
+            pool: Pool::new(),
             gathering: None,
             died: never(),
             requests: Requests::default(),
@@ -95,43 +89,43 @@ impl Scheduler {
 
     /// Measures until `shutdown` is disconnected or nobody takes samples any more.
     pub(crate) fn run(mut self, mut orders: Receiver<Order>, shutdown: &Receiver<()>) {
-        let (done, none, mut died) = (self.done.clone(), never(), self.died.clone());
+        let (bell, mut died) = (self.pool.bell().clone(), self.died.clone());
         loop {
             let now = Moment::now();
             self.notice_sleep(now);
             self.tick(now);
+            self.results();
             self.pool.grow(now);
-            if self.turn_ends(Moment::now()) == Err(Unheard) {
+            let now = Moment::now();
+            if !self.gathers(now) && self.turn_ends(now) == Err(Unheard) {
                 return;
             }
-            let now = Moment::now();
-            let results = if self.gathers(now) { &none } else { &done };
-            let wait = self.wait(now);
-            select! {
+            let wait = self.wait(Moment::now());
+            let urgent = select! {
                 recv(shutdown) -> _ => return,
-                recv(results) -> result => self.results(result.into_iter().chain(done.try_iter())),
+                // What it rings for is taken in the next turn.
+                recv(bell) -> _ => false,
                 recv(died) -> name => match name {
-                    Ok(name) => self.measure_dead(name, &died),
+                    Ok(name) => { self.measure_dead(name, &died); true }
                     // The thread that waits for deaths has failed; the schedule goes on.
-                    Err(_) => died = never(),
+                    Err(_) => { died = never(); false }
                 },
                 recv(orders) -> order => match order {
-                    Ok(order) => {
-                        self.obey(iter::once(order).chain(orders.try_iter()));
-                        // Before the next tick: that can be another pass over the same thousands of targets.
-                        if self.turn_ends(Moment::now()) == Err(Unheard) {
-                            return;
-                        }
-                    }
+                    Ok(order) => { self.obey(iter::once(order).chain(orders.try_iter())); true }
                     // Nobody can ask for anything any more; a closed channel would be ready for ever.
-                    Err(_) => orders = never(),
+                    Err(_) => { orders = never(); false }
                 },
-                default(wait) => {}
+                default(wait) => false,
+            };
+            // Before the next tick: that can be another pass over the same thousands of targets.
+            if urgent && self.turn_ends(Moment::now()) == Err(Unheard) {
+                return;
             }
         }
     }
 
     fn turn_ends(&mut self, now: Moment) -> Result<(), Unheard> {
+        self.gathering = None;
         self.requests.answer(now);
         self.see_off(now);
         let settled = match self.settled.take() {
@@ -148,9 +142,12 @@ impl Scheduler {
         Kind::ALL.iter().copied().filter(|kind| !open(kind)).collect()
     }
 
-    /// Whether results are left to gather still.
+    /// Whether what was measured is left to gather: there is something, more is under way, and nobody waits for it.
     fn gathers(&mut self, now: Moment) -> bool {
-        self.gathering = self.gathering.filter(|until| !until.is_due(now));
+        let more = self.outbox.has_news() && self.requests.is_empty() && self.pool.open() > 0;
+        let until = self.gathering.unwrap_or_else(|| now.after(GATHER));
+        self.gathering = (more && !until.is_due(now)).then_some(until);
+        self.pool.gather(self.gathering.is_some());
         self.gathering.is_some()
     }
 
@@ -220,9 +217,7 @@ impl Scheduler {
             return;
         }
         slot.sent = began;
-        self.under_way += 1;
-        if let Err((job, reason)) = self.pool.submit(Job { id, collector }, began) {
-            self.under_way -= 1;
+        if let Err((job, reason)) = self.pool.submit(Job { id, collector }) {
             slot.collector = Some(job.collector);
             let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), began);
             self.publish(id, samples);
@@ -243,14 +238,13 @@ impl Scheduler {
         }
     }
 
-    fn results(&mut self, results: impl Iterator<Item = Done>) {
-        self.shared.next_turn();
-        for done in results {
-            self.under_way -= 1;
-            self.finished(done);
+    /// Takes what came back from the pool.
+    fn results(&mut self) {
+        let results = self.pool.results();
+        if !results.is_empty() {
+            self.shared.next_turn();
+            results.into_iter().for_each(|done| self.finished(done));
         }
-        let more = self.under_way > 0 && self.requests.is_empty();
-        self.gathering = more.then(|| Moment::now().after(GATHER));
     }
 
     fn finished(&mut self, done: Done) {

@@ -262,14 +262,47 @@ fn a_late_tick_does_not_move_the_next_one() {
 }
 
 #[test]
-fn results_are_left_to_gather_for_a_moment_and_no_longer() {
-    let (sender, _samples) = bounded(1);
+fn what_was_measured_waits_for_what_is_under_way_a_moment_and_no_longer() {
+    let (sender, samples) = bounded(8);
     let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
     let now = Moment::now();
-    scheduler.gathering = Some(now.after(GATHER));
-    assert!(scheduler.gathers(now) && scheduler.wait(now) == GATHER);
+    for entry in [Entry::Memory(SLOW), Entry::Endpoint(hung("hung"))] {
+        let collector = entry.collector(&scheduler.shared);
+        scheduler.insert(entry, String::new(), collector, now);
+    }
+    assert!(!scheduler.gathers(now), "there is nothing to gather");
+    scheduler.tick(now);
+    assert!(scheduler.gathers(now) && scheduler.wait(now) <= GATHER);
     let later = now.after(GATHER);
     assert!(!scheduler.gathers(later));
+    scheduler.turn_ends(later).unwrap();
+    assert!(!samples.recv().unwrap().samples.is_empty());
     // Whoever hangs for ever must not make the thread turn for ever.
+    scheduler.pool.grow(later);
+    wait_until("it is under way", || scheduler.pool.next_look().is_none());
+    assert!(!scheduler.gathers(later));
     assert_eq!(scheduler.wait(later), LONGEST_WAIT);
+}
+
+#[test]
+fn a_turn_with_endpoints_is_one_batch() {
+    let address = answering("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    let mut settings = settings();
+    settings.watch.memory = Some(SLOW);
+    settings.watch.endpoints = (0..5).map(|number| endpoint(&format!("e{number}"), &format!("http://{address}/"))).collect();
+    let (sender, samples) = bounded(8);
+    let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
+    scheduler.watch(&settings);
+    scheduler.tick(Moment::now());
+    wait_until("all are back", || {
+        scheduler.pool.grow(Moment::now());
+        scheduler.results();
+        scheduler.pool.open() == 0
+    });
+    assert!(!scheduler.gathers(Moment::now()), "nothing is under way any more");
+    scheduler.turn_ends(Moment::now()).unwrap();
+    let batch = samples.recv().unwrap();
+    assert_eq!(batch.samples.iter().filter(|sample| sample.metric.name == "api_status").count(), 5);
+    sample(&batch.samples, "memory_usage");
+    assert!(samples.is_empty());
 }
