@@ -155,6 +155,7 @@ impl Agent {
         };
         let detector = detect::start(wiring);
         let _ = detect.send(detect::Order::Watch(config.playbooks.clone()));
+        let _ = collect.send(collect::Order::Heed(config.metrics()));
         let exclusions = collectors.exclusions();
         let requests = signals::watch();
         let started = Moment::now();
@@ -288,6 +289,7 @@ impl Agent {
         reload::warn(&config, Some(&self.state.config));
         let _ = self.wires.collect.send(collect::Order::Watch(Arc::clone(&config.settings)));
         let _ = self.wires.detect.send(detect::Order::Watch(config.playbooks.clone()));
+        let _ = self.wires.collect.send(collect::Order::Heed(config.metrics()));
         let _ = self.wires.configs.send(Arc::clone(&config));
         let settings = &config.settings;
         if let Some(record) = &self.wires.record {

@@ -98,7 +98,7 @@ impl Entry {
         match self.clone() {
             Self::AllDisks(_) => Box::new(Disk::new(None, shared)),
             Self::Disk(entry) => Box::new(Disk::new(Some(entry.mount), shared)),
-            Self::Memory(_) => Box::new(Memory::new()),
+            Self::Memory(_) => Box::new(Memory::new(shared.interest())),
             Self::Process(entry) => Box::new(Process::new(entry, shared)),
             Self::Endpoint(entry) => Box::new(Latency::new(entry, shared)),
             Self::Certificate(entry) => certificate::collector(&entry, &shared),

@@ -17,6 +17,7 @@ mod file_glob;
 mod fresh;
 mod handshake;
 mod hold;
+mod interest;
 pub(crate) mod https;
 pub(crate) mod host;
 pub(crate) mod latency;
@@ -51,12 +52,14 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 
 use crate::clock::Moment;
 use crate::config::settings::Settings;
+use crate::metric::Metric;
 pub use crate::sample::Want;
 use crate::sample::{Batch, Sample, Target};
 use crate::threads::{self, Worker};
 
 pub use counts::Counts;
 pub use exclusions::{Excluded, Exclusions};
+pub use interest::SELDOM;
 pub use once::{Survey, measure_once, survey};
 use schedule::Scheduler;
 use shared::Shared;
@@ -90,6 +93,8 @@ pub trait Collector: Send {
 pub enum Order {
     /// Watch this from now on. Targets whose entry did not change keep their schedule.
     Watch(Arc<Settings>),
+    /// Conditions and proofs name these metrics, and no others: what else costs a look of its own is measured every ten seconds at most.
+    Heed(Vec<&'static Metric>),
     /// Measure these now, whatever the schedule says, and answer.
     Measure(Fresh),
 }

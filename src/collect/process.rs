@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::interest::Seldom;
 use super::looks::Looks;
 use super::manager::{Down, Manager, STEADY};
 use super::process_match::{Finder, Found, Live};
@@ -40,6 +41,7 @@ pub(crate) struct Process {
     unit: Unit,
     /// Processor time of each match, by process id and start.
     looks: Looks<HashMap<(u32, Duration), Duration>>,
+    open_files: Seldom,
 }
 
 impl Process {
@@ -51,7 +53,8 @@ impl Process {
             ProcessMatch::Unit(unit) => Unit::Known(full_name(unit)),
             _ => Unit::Likely(full_name(entry.service.as_ref().unwrap_or(&entry.name))),
         };
-        Self { finder: Finder::new(entry, shared), target, units, manager, unit, looks: Looks::default() }
+        let open_files = Seldom::new(shared.interest(), "process_open_files");
+        Self { finder: Finder::new(entry, shared), target, units, manager, unit, looks: Looks::default(), open_files }
     }
 
     /// The unit of the process, as far as that is known for sure.
@@ -142,9 +145,12 @@ impl Collector for Process {
             number("process_memory_mb", if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
             number("process_cpu", self.cpu(now, &found.live)),
             number("process_uptime_seconds", uptime.ok_or_else(nobody)),
-            number("process_open_files", if found.live.is_empty() { Err(nobody()) } else { open_files(&found.live) }),
         ];
-        samples.into_iter().chain(unit_status).collect()
+        let open_files = self.open_files.look(now).map(|interval| {
+            let files = if found.live.is_empty() { Err(nobody()) } else { open_files(&found.live) };
+            Sample { interval, ..number("process_open_files", files) }
+        });
+        samples.into_iter().chain(open_files).chain(unit_status).collect()
     }
 
     fn again(&self) -> Option<Duration> {

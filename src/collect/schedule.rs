@@ -314,6 +314,7 @@ impl Scheduler {
         for order in orders {
             match order {
                 Order::Watch(settings) => self.watch(&settings),
+                Order::Heed(metrics) => self.shared.interest().set(&metrics),
                 Order::Measure(order) => wanted.extend(self.request(order, asked)),
             }
         }
@@ -325,6 +326,7 @@ impl Scheduler {
     /// Takes a request and says what must be measured for it. What is under way began too early; it is measured again when it
     /// returns.
     fn request(&mut self, order: Fresh, asked: Moment) -> BTreeSet<u64> {
+        order.wants.iter().for_each(|want| self.shared.interest().add(want.metric));
         let wanted = |slot: &Slot| order.wants.iter().any(|want| slot.entry.answers(want));
         let awaited: BTreeSet<u64> = self.slots.iter().filter(|(_, slot)| wanted(slot)).map(|(id, _)| *id).collect();
         self.requests.add(order, asked, awaited.clone());

@@ -198,6 +198,20 @@ fn changed_settings_keep_what_was_seen_and_drop_what_is_gone() {
 }
 
 #[test]
+fn what_no_condition_names_is_measured_all_the_same_for_who_asks() {
+    let mut settings = settings();
+    settings.watch.memory = Some(FAST);
+    let running = Running::new(settings);
+    running.orders.send(Order::Heed(vec![metric::named("memory_usage")])).unwrap();
+    wait_until("cpu_usage is left out", || {
+        let batch = running.samples.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
+        !batch.samples.is_empty() && batch.samples.iter().all(|sample| sample.metric.name != "cpu_usage")
+    });
+    let answer = running.ask(&[("cpu_usage", Labels::default())], SLOW);
+    sample(&answer.samples, "cpu_usage");
+}
+
+#[test]
 fn samples_that_nobody_takes_do_not_stop_the_schedule() {
     let (sender, samples) = bounded(1);
     let (_stop, shutdown) = bounded(0);

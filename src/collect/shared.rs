@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::deaths::Deaths;
 use super::hold::{Hold, Holds};
+use super::interest::Interest;
 use super::mount_table::MountTable;
 use super::mounts::Mounts;
 use super::process_table::Table;
@@ -23,6 +24,7 @@ struct Inner {
     mounts: Mutex<MountTable>,
     agents: Mutex<HashMap<(Trust, bool), ureq::Agent>>,
     exclusions: Exclusions,
+    interest: Interest,
     units: Units,
     /// Missing where nobody waits for deaths: in a single look, and where the system has no such watch.
     deaths: OnceLock<Deaths>,
@@ -37,6 +39,7 @@ impl Shared {
             mounts: Mutex::default(),
             agents: Mutex::default(),
             exclusions,
+            interest: Interest::default(),
             units: Units::default(),
             deaths: OnceLock::new(),
             holds: Holds::default(),
@@ -93,6 +96,11 @@ impl Shared {
     /// In which unit each watched process was last seen.
     pub(crate) fn units(&self) -> &Units {
         &self.0.units
+    }
+
+    /// The metrics that somebody waits for.
+    pub(crate) fn interest(&self) -> &Interest {
+        &self.0.interest
     }
 
     /// Processes that are no watched ones.

@@ -43,10 +43,13 @@ pub mod watched;
 pub mod words;
 
 use std::collections::HashMap;
+use std::iter;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::detect::condition::Condition;
 use crate::heal::guard::Policy;
+use crate::metric::Metric;
 use document::Document;
 use node::Cx;
 use playbook::Playbook;
@@ -83,6 +86,15 @@ impl Config {
     #[must_use]
     pub fn by_id(&self) -> HashMap<String, Arc<Playbook>> {
         self.playbooks.iter().map(|playbook| (playbook.id.clone(), Arc::clone(playbook))).collect()
+    }
+
+    /// The metrics that conditions and proofs of playbooks in force name; some stand twice.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<&'static Metric> {
+        let enabled = self.playbooks.iter().filter(|playbook| playbook.enabled);
+        let conditions =
+            enabled.flat_map(|playbook| iter::once(&playbook.condition).chain(playbook.verify.as_ref().map(|verify| &verify.condition)));
+        conditions.flat_map(Condition::comparisons).map(|comparison| comparison.metric).collect()
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::examples::EXAMPLES;
 use super::{Page, code_text, in_file};
+use crate::collect::SELDOM;
 use crate::config::codes::Place;
 use crate::config::{Text, parse, semantic, source::shipped_settings};
 use crate::heal::guard::SLOTS;
@@ -23,6 +24,11 @@ pub(super) fn metrics(page: &mut Page) {
         page.line(format!("| `{}` | {words} | {unit} | {} | `{}` |", metric.name, labels.join(", "), metric.kind.settings_key()));
     }
     page.line("\n`process_memory` is another name of `process_memory_mb`. A certificate has `host` and `port`, or `path`.");
+    page.line(format!(
+        "\n{} cost a look of their own. While no condition and no `verify` of an enabled playbook names one, it is for the history and \
+         `status` alone, and is measured every 10 s at most, whatever the interval of its entry.",
+        SELDOM.map(code_text).join(", ")
+    ));
 }
 
 fn all_labels(metric: &Metric) -> impl Iterator<Item = &'static str> {
