@@ -24,8 +24,14 @@ const CAP: usize = 256;
 /// After this a thread that is not through is helped. A check of a healthy endpoint nearby takes a tenth of a millisecond.
 const FIRST_LOOK: Duration = Duration::from_millis(2);
 
-/// The pause between two looks doubles up to this.
+/// While the queue moves, the pause between two looks doubles up to this.
 const LAST_LOOK: Duration = Duration::from_millis(10);
+
+/// A queue that nobody took from for this long means that all who are at work wait for something.
+const SLOW: Duration = Duration::from_millis(1);
+
+/// A queue that nobody took from for this long is worth more threads than [`BASE`].
+const STUCK: Duration = Duration::from_millis(10);
 
 /// When the system has no thread for us, it is asked again after this.
 const REFUSED: Duration = Duration::from_secs(1);
@@ -71,8 +77,6 @@ pub(crate) struct Pool {
     submitted: bool,
     /// The first thread was started for it, and comes by itself.
     first: bool,
-    /// How many jobs had been taken at the last look.
-    taken: usize,
     /// When the next look is due, and how long after the last one.
     look: (Moment, Duration),
 }
@@ -84,7 +88,7 @@ impl Pool {
 
     fn with_cap(cap: usize) -> Self {
         let (desk, bell) = Desk::new();
-        Self { cap, desk: Arc::new(desk), bell, submitted: false, first: false, taken: 0, look: (Moment::now(), FIRST_LOOK) }
+        Self { cap, desk: Arc::new(desk), bell, submitted: false, first: false, look: (Moment::now(), FIRST_LOOK) }
     }
 
     /// Queues a measurement. It begins with [`Self::grow`] at the latest, which belongs behind the last of them.
@@ -128,36 +132,37 @@ impl Pool {
     /// When [`Self::grow`] is due: while something is queued and another thread could help.
     pub(crate) fn next_look(&self) -> Option<Moment> {
         let load = self.desk.load();
-        (load.waiting > 0 && (load.idle > 0 || load.threads < self.cap)).then_some(self.look.0)
+        let soon = load.idle > 0 || load.threads < BASE.min(self.cap);
+        let look = if soon { self.look.0 } else { self.look.0.max(load.taken_at.after(STUCK)) };
+        (load.waiting > 0 && (soon || load.threads < self.cap)).then_some(look)
     }
 
     /// Puts a thread to work on what was submitted, and later others if it does not get through: one if the queue moves, else as
-    /// many as are at work, so that few steps suffice for many hung targets.
+    /// many as are at work, so that a few steps of two milliseconds suffice for many hung targets.
     pub(crate) fn grow(&mut self, now: Moment) {
         let load = self.desk.load();
         let submitted = std::mem::take(&mut self.submitted);
         if load.waiting == 0 || !(submitted || self.look.0.is_due(now)) {
             return;
         }
-        let stuck = !submitted && load.taken == self.taken;
-        let pause = if submitted { FIRST_LOOK } else { (self.look.1 * 2).min(LAST_LOOK) };
+        let quiet = if submitted { Duration::ZERO } else { now.since(load.taken_at) };
+        let pause = if submitted || quiet >= SLOW { FIRST_LOOK } else { (self.look.1 * 2).min(LAST_LOOK) };
         self.look = (now.after(pause), pause);
-        self.taken = load.taken;
         let helpers = match std::mem::take(&mut self.first) {
             true => 0,
-            false if stuck => (load.threads - load.idle).clamp(1, load.waiting),
+            false if quiet >= SLOW => (load.threads - load.idle).clamp(1, load.waiting),
             false => 1,
         };
-        if let Err(reason) = self.help(load, helpers, stuck) {
+        if let Err(reason) = self.help(load, helpers, quiet) {
             log::debug!("the pool of collectors does not grow: {reason}");
             self.look.0 = now.after(REFUSED);
         }
     }
 
     /// Wakes so many threads, or starts them.
-    fn help(&self, load: Load, helpers: usize, stuck: bool) -> Result<(), String> {
+    fn help(&self, load: Load, helpers: usize, quiet: Duration) -> Result<(), String> {
         let missing = helpers - self.desk.wake(helpers);
-        let room = if stuck { missing } else { missing.min(BASE.saturating_sub(load.threads)) };
+        let room = if quiet >= STUCK { missing } else { missing.min(BASE.saturating_sub(load.threads)) };
         (0..room).try_for_each(|_| self.start_thread())
     }
 
@@ -184,8 +189,7 @@ impl Drop for Pool {
 }
 
 fn work(desk: &Desk) {
-    while let Some(Job { id, mut collector }) = desk.next(IDLE) {
-        let began = Moment::now();
+    while let Some((Job { id, mut collector }, began)) = desk.next(IDLE) {
         let samples = measure(&mut *collector);
         if !desk.back(Done { id, collector, began, samples }) {
             return;
@@ -278,7 +282,7 @@ mod tests {
         }
         pool.grow(now);
         for thread in 1..=3 {
-            wait_until("it is at work", || pool.desk.load().taken == thread);
+            wait_until("it is at work", || pool.desk.load().waiting == 3 - thread);
             assert_eq!(threads(&pool), thread);
             pool.grow(now);
             assert_eq!(threads(&pool), thread, "not before the next look");
@@ -304,7 +308,7 @@ mod tests {
         }
         pool.grow(Moment::now());
         open.send(()).unwrap();
-        wait_until("the first is back", || pool.desk.load().taken == 2);
+        wait_until("the first is back", || pool.desk.load().waiting == 0);
         assert!(pool.bell().is_empty(), "another one is under way");
         pool.gather(false);
         assert!(pool.bell().recv_timeout(IDLE).is_ok(), "nobody waits for the other any more");

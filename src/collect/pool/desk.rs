@@ -18,14 +18,13 @@ pub(super) struct Desk {
     bell: Sender<()>,
 }
 
-#[derive(Default)]
 struct State {
     jobs: VecDeque<Job>,
     done: Vec<Done>,
     /// How many were put here and not collected yet: those that wait, those under way, and those that are done.
     open: usize,
-    /// How many were taken by a thread, ever.
-    taken: usize,
+    /// When a thread took one last.
+    taken_at: Moment,
     threads: usize,
     /// The threads that wait. The one that came last is the next to be woken: it is the one whose memory is still at hand, and
     /// those that are not needed become old and end.
@@ -39,7 +38,7 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) waiting: usize,
-    pub(super) taken: usize,
+    pub(super) taken_at: Moment,
     pub(super) threads: usize,
     pub(super) idle: usize,
 }
@@ -48,7 +47,17 @@ impl Desk {
     /// A desk, and the bell that rings for its owner.
     pub(super) fn new() -> (Self, Receiver<()>) {
         let (bell, rings) = bounded(1);
-        (Self { state: Mutex::default(), bell }, rings)
+        let state = State {
+            jobs: VecDeque::new(),
+            done: Vec::new(),
+            open: 0,
+            taken_at: Moment::now(),
+            threads: 0,
+            idle: Vec::new(),
+            gathers: false,
+            closed: false,
+        };
+        (Self { state: Mutex::new(state), bell }, rings)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,7 +72,7 @@ impl Desk {
 
     pub(super) fn load(&self) -> Load {
         let state = self.state();
-        Load { waiting: state.jobs.len(), taken: state.taken, threads: state.threads, idle: state.idle.len() }
+        Load { waiting: state.jobs.len(), taken_at: state.taken_at, threads: state.threads, idle: state.idle.len() }
     }
 
     /// How many measurements were not collected yet.
@@ -117,14 +126,14 @@ impl Desk {
         self.state().threads -= 1;
     }
 
-    /// For the pool's threads: the next measurement to make. `None`: there was none for `patience`, or no more will come.
-    pub(super) fn next(&self, patience: Duration) -> Option<Job> {
+    /// For the pool's threads: the next measurement to make, and when that begins. `None`: there was none for `patience`, or no more will come.
+    pub(super) fn next(&self, patience: Duration) -> Option<(Job, Moment)> {
         let mut state = self.state();
         let end = Moment::now().after(patience);
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                state.taken += 1;
-                return Some(job);
+                state.taken_at = Moment::now();
+                return Some((job, state.taken_at));
             }
             let left = end.since(Moment::now());
             if state.closed || left.is_zero() {
