@@ -1,112 +1,23 @@
 //! What is measured: targets, their labels, and samples.
 
+mod labels;
+
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Moment;
-use crate::metric::{self, Kind, Metric};
+use crate::metric::{Kind, Metric};
+pub use labels::{ByLabels, Labels, OwnHash};
 
 /// How the reason of a sample begins that is as it is because a person wanted it so.
 pub const STOPPED_BY_PERSON: &str = "stopped by a person";
 
 /// A machine that slept for less has not slept.
 pub const SLEPT: Duration = Duration::from_secs(1);
-
-/// Names and values that tell one target from another, sorted by name. Cheap to clone, and small: a host can have many thousands.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(from = "BTreeMap<String, String>", into = "BTreeMap<String, String>")]
-pub struct Labels(Arc<[(Box<str>, Box<str>)]>);
-
-impl Default for Labels {
-    /// No label: one value for all of them.
-    fn default() -> Self {
-        static NONE: OnceLock<Labels> = OnceLock::new();
-        NONE.get_or_init(|| Self(Arc::from([]))).clone()
-    }
-}
-
-impl From<BTreeMap<String, String>> for Labels {
-    fn from(map: BTreeMap<String, String>) -> Self {
-        if map.is_empty() { Self::default() } else { Self(map.into_iter().map(|(name, value)| (name.into(), value.into())).collect()) }
-    }
-}
-
-impl From<Labels> for BTreeMap<String, String> {
-    fn from(labels: Labels) -> Self {
-        labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
-    }
-}
-
-impl Labels {
-    /// The value of the label `name`, if there is one.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&str> {
-        self.iter().find(|(own, _)| *own == name).map(|(_, value)| value)
-    }
-
-    /// Names and values in order of the names.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-
-    /// Whether there is no label: the host itself is the target.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// How many labels there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    /// Whether every label of `other` is here with the same value.
-    #[must_use]
-    pub fn covers(&self, other: &Self) -> bool {
-        other.iter().all(|(name, value)| self.get(name) == Some(value))
-    }
-
-    /// The labels of both; where both have one, `other`'s value.
-    #[must_use]
-    pub fn with(&self, other: &Self) -> Self {
-        if other.is_empty() { self.clone() } else { self.iter().chain(other.iter()).collect() }
-    }
-
-    /// The labels that name a target, without the facts about it (process id, device, …).
-    #[must_use]
-    pub fn identity(&self) -> Self {
-        self.iter().filter(|(name, _)| !metric::is_fact(name)).collect()
-    }
-}
-
-impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Labels {
-    fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Self {
-        Self::from(pairs.into_iter().map(|(name, value)| (name.into(), value.into())).collect::<BTreeMap<String, String>>())
-    }
-}
-
-impl<const N: usize> From<[(&str, &str); N]> for Labels {
-    fn from(pairs: [(&str, &str); N]) -> Self {
-        pairs.into_iter().collect()
-    }
-}
-
-impl fmt::Display for Labels {
-    /// `k=v, k=v`, in order of the names.
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, (name, value)) in self.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            write!(out, "{comma}{name}={value}")?;
-        }
-        Ok(())
-    }
-}
 
 /// The thing that is observed and healed: which mount, which process, which endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -306,13 +217,7 @@ pub struct SampleView {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn facts_are_no_part_of_the_identity() {
-        let labels = Labels::from([("process_name", "web"), ("pid", "42")]);
-        assert_eq!(labels.identity(), Labels::from([("process_name", "web")]));
-        assert_eq!(labels.to_string(), "pid=42, process_name=web");
-    }
+    use crate::metric;
 
     #[test]
     fn a_sample_is_stale_after_three_intervals() {

@@ -1,12 +1,12 @@
 //! Which targets an entry has had, and since when each of them is missing. Three measurements without it, over three intervals,
 //! mean that a target is gone; what hangs is not measured at all, so it never is.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::sample::{Gone, Labels, Target};
+use crate::sample::{ByLabels, Gone, Labels, Target};
 
 /// So many measurements in a row must have missed a target.
 const TIMES: u32 = 3;
@@ -14,7 +14,7 @@ const TIMES: u32 = 3;
 /// The targets of one entry that are not gone. Boxed: there can be thousands, and few are missing.
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
-    targets: HashMap<Labels, Option<Box<Missing>>>,
+    targets: ByLabels<Option<Box<Missing>>>,
     /// What the last measurement found, if none was missing: mostly the next one finds the same.
     all: Vec<Arc<Target>>,
 }

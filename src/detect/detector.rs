@@ -14,7 +14,7 @@ use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening};
 use crate::metric::{Kind, Metric};
 use crate::record::escape::terminal;
-use crate::sample::{Batch, Gone, Labels, SLEPT, Sample};
+use crate::sample::{Batch, ByLabels, Gone, Labels, SLEPT, Sample};
 
 /// A target that was last measured this long ago is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
@@ -57,7 +57,7 @@ pub struct Detector {
 }
 
 /// Boxed: a host can have many thousands, and a map is never full.
-type Entries = HashMap<Labels, Box<Latest>>;
+type Entries = ByLabels<Box<Latest>>;
 
 #[derive(Debug)]
 struct Latest {

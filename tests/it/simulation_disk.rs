@@ -23,14 +23,14 @@ pub(super) struct Disk {
 }
 
 enum Pending {
-    Fact(Fact, Moment),
+    Fact(Box<Fact>, Moment),
     Incident(Box<Incident>),
 }
 
 impl Disk {
     /// One turn of the heal worker: facts come before incidents (`write_down` in `heal::worker`).
     pub(super) fn write_down(&mut self, facts: Vec<Fact>, changed: BTreeMap<String, Box<Incident>>, now: Moment) {
-        self.pending.extend(facts.into_iter().map(|fact| Pending::Fact(fact, now)));
+        self.pending.extend(facts.into_iter().map(|fact| Pending::Fact(Box::new(fact), now)));
         self.pending.extend(changed.into_values().map(Pending::Incident));
     }
 
@@ -45,7 +45,7 @@ impl Disk {
             match entry {
                 Pending::Incident(incident) if incident.status.is_live() => drop(self.incidents.insert(incident.id.clone(), incident)),
                 Pending::Incident(incident) => drop(self.incidents.remove(&incident.id)),
-                Pending::Fact(fact, at) => drop(self.facts.insert(name(&fact), (fact, at))),
+                Pending::Fact(fact, at) => drop(self.facts.insert(name(&fact), (*fact, at))),
             }
         }
     }

@@ -14,6 +14,7 @@ const CORE: &[&str] = &[
     "src/clock.rs",
     "src/metric.rs",
     "src/sample.rs",
+    "src/sample",
     "src/placeholder.rs",
     "src/config/playbook.rs",
     "src/config/problem.rs",
