@@ -77,18 +77,20 @@ pub struct Metric {
     pub kind: Kind,
     /// One line for people.
     pub doc: &'static str,
+    /// Where it stands in the table.
+    place: usize,
 }
 
 impl PartialEq for Metric {
-    /// There is one metric of a name.
+    /// There is no metric outside the table.
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        self.place == other.place
     }
 }
 
 impl Hash for Metric {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.name.hash(state);
+        self.place.hash(state);
     }
 }
 
@@ -138,13 +140,29 @@ pub fn find(name: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.name == name)
 }
 
-/// The metric of that name, for code that names it literally.
+/// The metric of that name, for code that names it literally. In a constant a misspelt name does not compile.
 ///
 /// # Panics
-/// If there is no such metric; a test calls it for every name that the collectors use.
+/// If there is no such metric.
 #[must_use]
-pub fn named(name: &'static str) -> &'static Metric {
-    find(name).unwrap_or_else(|| panic!("no metric is called {name}"))
+pub const fn named(name: &'static str) -> &'static Metric {
+    let mut place = 0;
+    while place < METRICS.len() {
+        if is_same(METRICS[place].name.as_bytes(), name.as_bytes()) {
+            return &METRICS[place];
+        }
+        place += 1;
+    }
+    panic!("no metric has this name")
+}
+
+/// `==` is not there for constants.
+const fn is_same(one: &[u8], other: &[u8]) -> bool {
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 const DISK: (&[&str], &[&str], Kind) = (&["mount"], &["device", "fstype"], Kind::Disk);
@@ -158,15 +176,25 @@ const LOG: (&[&str], &[&str], Kind) = (&["path"], &[], Kind::LogFile);
 type Labelled = (&'static [&'static str], &'static [&'static str], Kind);
 
 const fn number(name: &'static str, unit: &'static str, (identity, facts, kind): Labelled, doc: &'static str) -> Metric {
-    Metric { name, values: Values::Number(unit), identity, facts, kind, doc }
+    Metric { name, values: Values::Number(unit), identity, facts, kind, doc, place: 0 }
 }
 
 const fn words(name: &'static str, words: &'static [&'static str], (identity, facts, kind): Labelled, doc: &'static str) -> Metric {
-    Metric { name, values: Values::Words(words), identity, facts, kind, doc }
+    Metric { name, values: Values::Words(words), identity, facts, kind, doc, place: 0 }
+}
+
+/// Tells each where it stands.
+const fn placed<const COUNT: usize>(mut table: [Metric; COUNT]) -> [Metric; COUNT] {
+    let mut place = 0;
+    while place < COUNT {
+        table[place].place = place;
+        place += 1;
+    }
+    table
 }
 
 /// Every metric that a condition can name.
-pub static METRICS: &[Metric] = &[
+pub static METRICS: &[Metric] = &placed([
     number("disk_usage", "%", DISK, "percent used, as df shows it (root's reserve counted as used)"),
     number("disk_free_mb", "MiB", DISK, "MiB free to ordinary users"),
     number("inode_usage", "%", DISK, "percent of the inodes in use"),
@@ -205,7 +233,7 @@ pub static METRICS: &[Metric] = &[
     ),
     number("log_file_size_mb", "MiB", LOG, "size of the file; 0 when it was seen before and is absent now"),
     number("log_growth_mb_per_hour", "MiB/h", LOG, "growth over the last hour seen"),
-];
+]);
 
 /// Metrics in saved state: by name.
 pub mod by_name {
@@ -247,5 +275,13 @@ mod tests {
             LABELS.iter().all(|(label, _)| METRICS.iter().any(|metric| metric.identity.iter().chain(metric.facts).any(|own| own == label)))
         );
         assert_eq!(find("process_memory").map(|metric| metric.name), Some("process_memory_mb"));
+    }
+
+    #[test]
+    fn a_metric_is_found_by_its_name_and_told_by_its_place() {
+        for (place, metric) in METRICS.iter().enumerate() {
+            assert!(std::ptr::eq(named(metric.name), metric));
+            assert_eq!(metric.place, place);
+        }
     }
 }

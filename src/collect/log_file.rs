@@ -11,8 +11,11 @@ use super::shared::Shared;
 use super::slot::targets;
 use super::{Collector, reason};
 use crate::clock::Moment;
-use crate::metric;
+use crate::metric::{self, Metric};
 use crate::sample::{Labels, Sample, Target, Value};
+
+const SIZE: &Metric = metric::named("log_file_size_mb");
+const GROWTH: &Metric = metric::named("log_growth_mb_per_hour");
 
 const MIB: f64 = 1_048_576.0;
 const HOUR: Duration = Duration::from_hours(1);
@@ -97,7 +100,7 @@ fn target(path: &Path) -> Arc<Target> {
 
 fn unknown(target: &Arc<Target>, reason: &str) -> Vec<Sample> {
     let now = Moment::now();
-    ["log_file_size_mb", "log_growth_mb_per_hour"].map(|name| Sample::unknown(metric::named(name), target, reason, now)).into()
+    [SIZE, GROWTH].map(|metric| Sample::unknown(metric, target, reason, now)).into()
 }
 
 /// One file over time.
@@ -124,10 +127,7 @@ impl Seen {
         self.size = size;
         let growth = self.growth(now);
         let size = Value::Number(size as f64 / MIB);
-        [
-            Sample::known(metric::named("log_file_size_mb"), &self.target, size, now),
-            Sample::number(metric::named("log_growth_mb_per_hour"), &self.target, growth, now),
-        ]
+        [Sample::known(SIZE, &self.target, size, now), Sample::number(GROWTH, &self.target, growth, now)]
     }
 
     #[expect(clippy::cast_precision_loss, reason = "nobody writes 2^53 bytes in an hour")]

@@ -43,8 +43,7 @@ pub enum Edge {
 pub struct Detector {
     rules: Vec<Rule>,
     routes: Routes,
-    /// By metric name, then by identity.
-    latest: HashMap<&'static str, Entries>,
+    latest: HashMap<&'static Metric, Entries>,
     /// When the first of the latest samples becomes stale, at the earliest.
     stale_at: Option<Moment>,
     /// When the first condition may change by time alone. It may turn out to be too early: then the look at it finds the next one.
@@ -235,7 +234,7 @@ impl Detector {
     fn remember(&mut self, sample: &Sample, now: Moment) -> Arc<[usize]> {
         let stale = sample.stale_at();
         self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
-        let entries = self.latest.entry(sample.metric.name).or_default();
+        let entries = self.latest.entry(sample.metric).or_default();
         match entries.get_mut(&sample.target.identity) {
             Some(latest) => {
                 let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
@@ -335,8 +334,8 @@ impl Latest {
 }
 
 /// The latest sample of a metric for an identity, joined on the labels that the metric has.
-fn find<'a>(latest: &'a HashMap<&'static str, Entries>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
-    let entries = latest.get(metric.name)?;
+fn find<'a>(latest: &'a HashMap<&'static Metric, Entries>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
+    let entries = latest.get(metric)?;
     if let Some(own) = entries.get(identity) {
         return Some(&own.sample);
     }

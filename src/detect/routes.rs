@@ -9,7 +9,7 @@ use crate::sample::Sample;
 
 /// The rules by metric, and those that name a label's value (`path="/var/log/x"`) by that.
 #[derive(Debug, Default)]
-pub(super) struct Routes(HashMap<&'static str, Group>);
+pub(super) struct Routes(HashMap<&'static Metric, Group>);
 
 /// The rules about one metric, by their place in the list.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Routes {
         let mut routes = Self::default();
         for (index, rule) in rules.iter().enumerate() {
             for metric in &rule.metrics {
-                routes.0.entry(metric.name).or_default().add(index, rule, metric);
+                routes.0.entry(metric).or_default().add(index, rule, metric);
             }
         }
         routes
@@ -32,7 +32,7 @@ impl Routes {
 
     /// The rules that look at the sample, in the order of the list.
     pub(super) fn of(&self, sample: &Sample, rules: &[Rule]) -> Vec<usize> {
-        let Some(group) = self.0.get(sample.metric.name) else { return Vec::new() };
+        let Some(group) = self.0.get(sample.metric) else { return Vec::new() };
         let labels = sample.target.identity.iter().chain(sample.target.facts.iter());
         let named = labels.filter_map(|(name, value)| group.named.get(&(name.to_owned(), value.to_owned()))).flatten();
         let mut found: Vec<usize> = named.chain(&group.others).copied().filter(|rule| rules[*rule].looks_at(sample)).collect();
@@ -45,7 +45,7 @@ impl Routes {
 impl Group {
     fn add(&mut self, index: usize, rule: &Rule, metric: &Metric) {
         let comparisons = rule.playbook.condition.comparisons();
-        let own = comparisons.iter().filter(|comparison| comparison.metric.name == metric.name);
+        let own = comparisons.iter().filter(|comparison| comparison.metric == metric);
         // A metric that is joined is looked at whatever its own selector says.
         let named: Option<Vec<&LabelTest>> = own.map(|comparison| named(comparison)).collect();
         match named.filter(|_| !rule.joins(metric)) {
