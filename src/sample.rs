@@ -134,10 +134,10 @@ impl Sample {
         self.reason.as_ref().is_some_and(|reason| reason.starts_with(STOPPED_BY_PERSON))
     }
 
-    /// The last moment at which it counts.
+    /// The last moment at which it counts (running clock).
     #[must_use]
-    pub fn stale_at(&self) -> Moment {
-        self.at.after(self.interval * 3)
+    pub fn stale_at(&self) -> Duration {
+        self.at.running + self.interval * 3
     }
 
     /// The sample as `--json` prints it.

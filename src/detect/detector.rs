@@ -19,6 +19,9 @@ use crate::sample::{Batch, ByLabels, Gone, Labels, SLEPT, Sample};
 /// A target that was last measured this long ago is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
 
+/// How often what is to be forgotten is looked for, at most.
+const FORGET: Duration = Duration::from_secs(60);
+
 /// A key that is owed a [`Edge::Cleared`] is kept for this long without a sample: when its target is gone, nobody waits for it.
 const OWED: Duration = Duration::from_secs(7 * 86_400);
 
@@ -44,12 +47,15 @@ pub struct Detector {
     rules: Vec<Rule>,
     routes: Routes,
     latest: HashMap<&'static Metric, Entries>,
-    /// When the first of the latest samples becomes stale, at the earliest.
-    stale_at: Option<Moment>,
-    /// When the first condition may change by time alone. It may turn out to be too early: then the look at it finds the next one.
-    due: Option<Moment>,
+    /// When the first of the latest samples becomes stale, at the earliest (running clock).
+    stale_at: Option<Duration>,
+    /// When the first condition may change by time alone (running clock). It may turn out to be too early: then the look at it finds
+    /// the next one.
+    due: Option<Duration>,
     /// When everything was looked at last.
     looked: Option<Moment>,
+    /// When what has not been measured for long is looked for next.
+    forget_at: Option<Moment>,
     expected: Expected,
     /// Kinds of which every target there is has a sample.
     settled: Vec<Kind>,
@@ -64,7 +70,7 @@ struct Latest {
     /// Since when the value has been unknown, and whether that was reported.
     unknown: Option<(Moment, bool)>,
     /// The rules that look at it: found once, and again when the target's facts change.
-    rules: Option<Arc<[usize]>>,
+    rules: Option<Box<[usize]>>,
 }
 
 impl Detector {
@@ -137,9 +143,7 @@ impl Detector {
     pub fn samples(&mut self, batch: &[Sample], now: Moment) -> Vec<Edge> {
         let mut affected: Vec<(usize, Labels)> = Vec::new();
         for sample in batch {
-            for &rule in self.remember(sample, now).iter() {
-                affected.extend(self.rules[rule].identities(sample).into_iter().map(|identity| (rule, identity)));
-            }
+            self.remember(sample, now, &mut affected);
         }
         // The samples of one target come together. To judge one twice would be no more than work.
         affected.dedup();
@@ -148,8 +152,31 @@ impl Detector {
 
     /// Time has passed: a sample may have become stale, or a `for_seconds` be over.
     pub fn look(&mut self, now: Moment) -> Vec<Edge> {
-        let news = self.look_again(now) || self.due.is_some_and(|due| due.is_due(now));
-        if news { self.judge_all(now) } else { self.in_vain(now) }
+        if self.look_again(now) {
+            return self.judge_all(now);
+        }
+        let mut edges = self.judge_due(now);
+        edges.extend(self.in_vain(now));
+        edges
+    }
+
+    /// Judges what may change by time alone now. Thousands of targets may each have a moment of its own.
+    fn judge_due(&mut self, now: Moment) -> Vec<Edge> {
+        if self.due.is_none_or(|due| due > now.running) {
+            return Vec::new();
+        }
+        self.due = None;
+        let mut affected = Vec::new();
+        for (index, rule) in self.rules.iter().enumerate() {
+            for (identity, due) in rule.targets.iter().filter_map(|(identity, state)| Some((identity, state.due?))) {
+                if due <= now.running {
+                    affected.push((index, identity.clone()));
+                } else {
+                    self.due = earliest(self.due, due);
+                }
+            }
+        }
+        self.judge(&affected, now)
     }
 
     /// Looks at the age of every sample, and says whether one has become stale since the last time.
@@ -164,7 +191,7 @@ impl Detector {
             if latest.sample.is_stale(now) {
                 news |= before.is_none_or(|before| !latest.sample.is_stale(before));
             } else {
-                self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
+                self.stale_at = earliest(self.stale_at, stale);
             }
         }
         news
@@ -174,8 +201,9 @@ impl Detector {
         self.due = None;
         let mut affected: BTreeSet<(usize, Labels)> = BTreeSet::new();
         for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
-            for &rule in latest.route(&self.routes, &self.rules).iter() {
-                affected.extend(self.rules[rule].identities(&latest.sample).into_iter().map(|identity| (rule, identity)));
+            latest.route(&self.routes, &self.rules);
+            for &rule in latest.rules.iter().flatten() {
+                affected.extend(self.rules[rule].identities(&latest.sample).map(|identity| (rule, identity.clone())));
             }
         }
         for (index, rule) in self.rules.iter().enumerate() {
@@ -189,6 +217,10 @@ impl Detector {
 
     /// Drops what has not been measured for long: names of files and processes come and go for years.
     fn forget(&mut self, now: Moment) {
+        if self.forget_at.is_some_and(|at| !at.is_due(now)) {
+            return;
+        }
+        self.forget_at = Some(now.after(FORGET));
         for entries in self.latest.values_mut() {
             entries.retain(|_, latest| now.since(latest.sample.at) < FORGOTTEN.max(latest.sample.interval * 10));
         }
@@ -207,7 +239,7 @@ impl Detector {
     /// may be one of which nothing was measured yet: the incident may be of an earlier life of the agent.
     pub fn rearm(&mut self, key: &DedupKey, at: Moment) {
         if let Some(rule) = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook) {
-            rule.targets.insert(key.identity.clone(), State::rearmed(at));
+            rule.targets.insert(key.identity.clone(), Box::new(State::rearmed(at)));
         }
     }
 
@@ -226,48 +258,46 @@ impl Detector {
     #[must_use]
     pub fn next_look(&self, now: Moment) -> Option<Duration> {
         let expected = self.expected.deadlines(|key| can_tell(&self.rules, &self.settled, key));
-        let ages = self.stale_at.into_iter().chain(expected).map(|at| at.after(AFTER));
-        ages.chain(self.due).map(|at| at.running.saturating_sub(now.running)).min()
+        let ages = self.stale_at.into_iter().chain(expected.map(|at| at.running)).map(|at| at + AFTER);
+        ages.chain(self.due).map(|at| at.saturating_sub(now.running)).min()
     }
 
-    /// Keeps the sample and says which rules look at it.
-    fn remember(&mut self, sample: &Sample, now: Moment) -> Arc<[usize]> {
-        let stale = sample.stale_at();
-        self.stale_at = Some(self.stale_at.map_or(stale, |earliest| earliest.earlier(stale)));
+    /// Keeps the sample and adds what the rules that look at it must judge.
+    fn remember(&mut self, sample: &Sample, now: Moment, affected: &mut Vec<(usize, Labels)>) {
+        self.stale_at = earliest(self.stale_at, sample.stale_at());
+        let rules = &self.rules;
+        let mut affect = |rule: &usize| affected.extend(rules[*rule].identities(sample).map(|identity| (*rule, identity.clone())));
         let entries = self.latest.entry(sample.metric).or_default();
-        match entries.get_mut(&sample.target.identity) {
-            Some(latest) => {
-                let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
-                let slept = latest.sample.is_from_before_a_sleep(now);
-                let since = latest.unknown.filter(|(_, reported)| *reported || !slept);
-                latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
-                latest.sample = sample.clone();
-                latest.report_unknown(now);
-                let rules = latest.route(&self.routes, &self.rules);
-                match left.filter(|left| *left != rules) {
-                    // What a rule said of a target that its facts take out of it ends now.
-                    Some(left) => left.iter().chain(rules.iter()).copied().collect::<BTreeSet<_>>().into_iter().collect(),
-                    None => rules,
-                }
-            }
-            None => {
-                let unknown = sample.value.is_none().then_some((now, false));
-                let mut latest = Box::new(Latest { sample: sample.clone(), unknown, rules: None });
-                let rules = latest.route(&self.routes, &self.rules);
-                entries.insert(sample.target.identity.clone(), latest);
-                rules
-            }
+        let Some(latest) = entries.get_mut(&sample.target.identity) else {
+            let unknown = sample.value.is_none().then_some((now, false));
+            let mut latest = Box::new(Latest { sample: sample.clone(), unknown, rules: None });
+            latest.route(&self.routes, rules).iter().for_each(affect);
+            entries.insert(sample.target.identity.clone(), latest);
+            return;
+        };
+        let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
+        let since = latest.unknown.filter(|(_, reported)| *reported || !latest.sample.is_from_before_a_sleep(now));
+        latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
+        latest.sample = sample.clone();
+        latest.report_unknown(now);
+        let own = latest.route(&self.routes, rules);
+        match left.filter(|left| **left != *own) {
+            // What a rule said of a target that its facts take out of it ends now.
+            Some(left) => left.iter().chain(own).collect::<BTreeSet<_>>().into_iter().for_each(affect),
+            None => own.iter().for_each(&mut affect),
         }
     }
 
     fn judge(&mut self, affected: &[(usize, Labels)], now: Moment) -> Vec<Edge> {
         let mut fired: Vec<(usize, Box<Opening>)> = Vec::new();
         let mut cleared = Vec::new();
+        let mut found: Vec<&Sample> = Vec::new();
         for (index, identity) in affected {
             let (latest, rule) = (&self.latest, &mut self.rules[*index]);
             let condition = &rule.playbook.condition;
-            let state = rule.targets.entry(identity.clone()).or_insert_with(|| State::new(now));
-            let found: Vec<&Sample> = rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)).collect();
+            let state = rule.targets.entry(identity.clone()).or_insert_with(|| Box::new(State::new(now)));
+            found.clear();
+            found.extend(rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)));
             let interval = found.iter().map(|sample| sample.interval).max().unwrap_or_default();
             state.look(interval, now);
             // After a sleep everything is measured once before anything is decided: the samples that come then are judged.
@@ -286,22 +316,22 @@ impl Detector {
                 Some(true) if state.told != Told::Fired || state.wanted != wanted => {
                     (state.told, state.wanted) = (Told::Fired, wanted);
                     let started = state.progress.since().unwrap_or(now);
-                    let samples = found.into_iter().cloned().collect();
+                    let samples = found.iter().copied().cloned().collect();
                     fired.push((*index, Box::new(opening(&rule.playbook, identity, samples, started))));
                 }
                 Some(false) if matches!(state.told, Told::Fired | Told::Owed) && is_false() => {
                     state.told = Told::Cleared;
                     cleared.push(Edge::Cleared(key()));
                 }
-                None if state.unknown_at().is_some_and(|at| at.running < now.running) => {
+                None if state.unknown_at().is_some_and(|at| at < now.running) => {
                     state.told = Told::Owed;
                     cleared.push(Edge::Unknown(key()));
                 }
                 _ => {}
             }
-            let next =
-                [state.unknown_at().map(|at| at.after(AFTER)), state.progress.next_change(condition, now).map(|left| now.after(left))];
-            self.due = next.into_iter().flatten().chain(self.due).reduce(Moment::earlier);
+            let unknown = state.unknown_at().map(|at| at + AFTER);
+            state.due = state.progress.next_change(condition, now).map(|left| now.running + left).into_iter().chain(unknown).min();
+            self.due = state.due.into_iter().chain(self.due).min();
         }
         // In the order of the file, and of one playbook the worst target first.
         fired.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| badness(right).total_cmp(&badness(left))));
@@ -312,17 +342,15 @@ impl Detector {
 
 impl Latest {
     /// The rules that look at it.
-    fn route(&mut self, routes: &Routes, rules: &[Rule]) -> Arc<[usize]> {
-        Arc::clone(self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into()))
+    fn route(&mut self, routes: &Routes, rules: &[Rule]) -> &[usize] {
+        self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into())
     }
 
     /// Says once that a metric has been unknown for three intervals.
     fn report_unknown(&mut self, now: Moment) {
-        if self.sample.is_from_before_a_sleep(now) {
-            return;
-        }
         let since = self.unknown.or_else(|| self.sample.is_stale(now).then_some((self.sample.at, false)));
-        if let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) {
+        let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) else { return };
+        if !self.sample.is_from_before_a_sleep(now) {
             let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
             // What no condition looks at is nobody's trouble: the age of a process that is stopped, say.
             let level = if self.rules.as_ref().is_some_and(|rules| !rules.is_empty()) { log::Level::Warn } else { log::Level::Debug };
@@ -347,6 +375,10 @@ fn find<'a>(latest: &'a HashMap<&'static Metric, Entries>, metric: &Metric, iden
 fn can_tell(rules: &[Rule], settled: &[Kind], key: &DedupKey) -> bool {
     let concerned = |kind: &Kind| rule::of(rules, key).is_none_or(|rule| rule.is_about(*kind));
     Kind::ALL.iter().filter(|kind| concerned(kind)).all(|kind| settled.contains(kind))
+}
+
+fn earliest(known: Option<Duration>, other: Duration) -> Option<Duration> {
+    Some(known.map_or(other, |known| known.min(other)))
 }
 
 fn counts(sample: &Sample, not_before: Option<Moment>, now: Moment) -> bool {

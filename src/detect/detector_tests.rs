@@ -100,6 +100,22 @@ const FULL: (&str, &str) = ("full", "disk_usage > 90");
 const NONE: [&str; 0] = [];
 
 #[test]
+fn each_target_is_judged_when_its_own_time_is_over() {
+    let mut rig = Rig::new(&[("full", "disk_usage > 90 for 25s"), ("lasting", "disk_usage > 90 for 27s")]);
+    for (mount, pause) in [("/a", 5.0), ("/b", 1.0), ("/a", 0.0)] {
+        assert_eq!(rig.measure(&format!("disk_usage mount={mount}"), 95.0), NONE);
+        rig.pass(pause);
+    }
+    let start = Moment::at_seconds(0.0);
+    for (at, edge) in
+        [(25, "fired full (mount=/a)"), (27, "fired lasting (mount=/a)"), (30, "fired full (mount=/b)"), (32, "fired lasting (mount=/b)")]
+    {
+        assert_eq!(rig.next_edges(), [edge]);
+        assert_eq!(rig.now.since(start), Duration::from_secs(at), "{edge}");
+    }
+}
+
+#[test]
 fn what_was_well_and_is_unknown_for_three_intervals_is_told_once() {
     let mut rig = Rig::new(&[FULL]);
     assert_eq!(rig.measure("disk_usage mount=/", 95.0), ["fired full (mount=/)"]);

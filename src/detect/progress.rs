@@ -74,6 +74,10 @@ impl Progress {
 
     /// How long until a part has been true for long enough, if nothing changes.
     pub(crate) fn next_change(&self, condition: &Condition, now: Moment) -> Option<Duration> {
+        // Mostly nothing is true.
+        if self.0.iter().all(|node| node.since.is_none()) {
+            return None;
+        }
         let mut holds = Vec::new();
         hold_times(condition, &mut holds);
         let left = |(node, hold): (&Node, &Duration)| Some(hold.saturating_sub(node.held + now.since(node.since?)));

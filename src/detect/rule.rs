@@ -19,8 +19,9 @@ pub(super) struct Rule {
     pub(super) metrics: Vec<&'static Metric>,
     /// How many identity labels tell its targets apart.
     identity: usize,
-    /// In order, so that the same samples give the same edges.
-    pub(super) targets: BTreeMap<Labels, State>,
+    /// In order, so that the same samples give the same edges. Boxed: a node of the map has room for eleven, and a rule for each of
+    /// a thousand targets has one.
+    pub(super) targets: BTreeMap<Labels, Box<State>>,
 }
 
 /// One target of a rule.
@@ -34,6 +35,8 @@ pub(super) struct State {
     pub(super) not_before: Option<Moment>,
     /// The longest interval of its samples.
     pub(super) interval: Duration,
+    /// When it may change by time alone (running clock).
+    pub(super) due: Option<Duration>,
     /// When it was last looked at.
     judged: Moment,
 }
@@ -70,8 +73,9 @@ impl Rule {
             return;
         }
         let troubled = before.targets.into_iter().filter(|(_, state)| matches!(state.told, Told::Fired | Told::Owed));
-        self.targets =
-            troubled.map(|(identity, state)| (identity, State { progress: Progress::default(), told: Told::Owed, ..state })).collect();
+        self.targets = troubled
+            .map(|(identity, state)| (identity, Box::new(State { progress: Progress::default(), told: Told::Owed, ..*state })))
+            .collect();
     }
 
     pub(super) fn looks_at(&self, sample: &Sample) -> bool {
@@ -86,12 +90,11 @@ impl Rule {
 
     /// The targets of this rule that a sample which it looks at is about: its own, or, for a metric with fewer labels, all that it
     /// joins.
-    pub(super) fn identities(&self, sample: &Sample) -> Vec<Labels> {
-        if !self.joins(sample.metric) {
-            vec![sample.target.identity.clone()]
-        } else {
-            self.targets.keys().filter(|identity| joins(identity, &sample.target.identity)).cloned().collect()
-        }
+    pub(super) fn identities<'a>(&'a self, sample: &'a Sample) -> impl Iterator<Item = &'a Labels> {
+        let own = &sample.target.identity;
+        let joined = self.joins(sample.metric).then(|| self.targets.keys().filter(|identity| joins(identity, own)));
+        let alone = if joined.is_none() { Some(own) } else { None };
+        alone.into_iter().chain(joined.into_iter().flatten())
     }
 
     /// Whether its targets are of this kind.
@@ -102,7 +105,15 @@ impl Rule {
 
 impl State {
     pub(super) fn new(now: Moment) -> Self {
-        Self { progress: Progress::default(), told: Told::Nothing, wanted: false, not_before: None, interval: Duration::ZERO, judged: now }
+        Self {
+            progress: Progress::default(),
+            told: Told::Nothing,
+            wanted: false,
+            not_before: None,
+            interval: Duration::ZERO,
+            due: None,
+            judged: now,
+        }
     }
 
     /// Its incident ended at that moment: only newer samples count, and that it is false is news.
@@ -115,13 +126,13 @@ impl State {
         if now.slept_since(self.judged) > interval.max(SLEPT) {
             self.progress = Progress::default();
         }
-        (self.interval, self.judged) = (interval, now);
+        (self.interval, self.judged, self.due) = (interval, now, None);
     }
 
-    /// When what was well is to be called unknown: after three intervals.
-    pub(super) fn unknown_at(&self) -> Option<Moment> {
+    /// When what was well is to be called unknown: after three intervals (running clock).
+    pub(super) fn unknown_at(&self) -> Option<Duration> {
         let since = self.progress.unknown().filter(|_| self.told == Told::Cleared)?;
-        Some(since.after(self.interval * 3))
+        Some(since.running + self.interval * 3)
     }
 }
 
