@@ -168,7 +168,7 @@ pub struct Batch {
 }
 
 /// A target that is not there any more: unmounted, removed, or watched no more, for three intervals.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Gone {
     /// Whose target it was.
     pub kind: Kind,
@@ -177,6 +177,12 @@ pub struct Gone {
 }
 
 impl Gone {
+    /// The target of this sample, if it is gone.
+    #[must_use]
+    pub fn of(sample: &Sample) -> Self {
+        Self { kind: sample.metric.kind, identity: sample.target.identity.clone() }
+    }
+
     /// Whether the sample is of this target.
     #[must_use]
     pub fn had(&self, sample: &Sample) -> bool {

@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::config::settings::{CertificateEntry, CertificateSource};
 use crate::metric::Kind;
+use crate::sample::Target;
 
 fn log(path: &Path) -> LogEntry {
     LogEntry { path: path.display().to_string(), recursive: false, interval: FAST }
@@ -148,4 +150,44 @@ fn a_target_that_another_entry_may_have_is_not_gone_before_that_was_measured() {
     scheduler.begin(id);
     assert_eq!(gone(&mut scheduler, 30), [Gone { kind: Kind::LogFile, identity }]);
     assert!(gone(&mut scheduler, 40).is_empty() && scheduler.leaving.is_empty());
+}
+
+/// Finds a mount as long as it is told to.
+struct Finds(Arc<AtomicBool>);
+
+impl Collector for Finds {
+    fn measure(&mut self) -> Vec<Sample> {
+        let target = Target::new(label("mount", "/data"), Labels::default());
+        let one = || Sample::known(metric::named("disk_usage"), &target, Value::Number(1.0), Moment::now());
+        self.0.load(Ordering::Relaxed).then(one).into_iter().collect()
+    }
+}
+
+#[test]
+fn a_target_that_only_one_of_two_entries_has_lost_is_not_gone() {
+    let (sender, samples) = bounded(16);
+    let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
+    let found = [Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(true))];
+    let ids = found.clone().map(|found| scheduler.insert(Entry::AllDisks(FAST), String::new(), Box::new(Finds(found)), Moment::now()));
+    let mut turn = || {
+        ids.iter().for_each(|id| scheduler.begin(*id));
+        scheduler.turn_ends(Moment::now()).unwrap();
+        let lost = ids.map(|id| scheduler.slots[&id].presence.identities().next().is_none());
+        (lost, samples.try_iter().flat_map(|batch| batch.gone).collect::<Vec<_>>())
+    };
+    assert_eq!(turn(), ([false, false], Vec::new()));
+    found[1].store(false, Ordering::Relaxed);
+    wait_until("the second one has lost it", || {
+        let (lost, gone) = turn();
+        assert!(gone.is_empty());
+        lost == [false, true]
+    });
+    found[0].store(false, Ordering::Relaxed);
+    let mut gone = Vec::new();
+    wait_until("both have lost it", || {
+        let turn = turn();
+        gone.extend(turn.1);
+        turn.0 == [true, true]
+    });
+    assert_eq!(gone, [Gone { kind: Kind::Disk, identity: label("mount", "/data") }]);
 }

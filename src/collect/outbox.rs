@@ -1,6 +1,6 @@
 //! Samples on their way to the detector. A full channel never blocks: the newest sample of a key waits, older ones give way.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use crossbeam_channel::{Sender, TrySendError};
@@ -14,6 +14,8 @@ use crate::sample::{Batch, Gone, Labels, Sample};
 pub(crate) struct Outbox {
     batches: Sender<Batch>,
     gone: Vec<Gone>,
+    /// What is gone since the last flush, and how many fresh samples were there before.
+    going: HashMap<Gone, usize>,
     fresh: Vec<Sample>,
     /// What did not find room. Plain, because it can be a pass over thousands of targets.
     waiting: Vec<Sample>,
@@ -28,7 +30,7 @@ pub(crate) struct Unheard;
 
 impl Outbox {
     pub(crate) fn new(batches: Sender<Batch>, counts: Arc<Counts>) -> Self {
-        Self { batches, gone: Vec::new(), fresh: Vec::new(), waiting: Vec::new(), settled: Vec::new(), counts }
+        Self { batches, gone: Vec::new(), going: HashMap::new(), fresh: Vec::new(), waiting: Vec::new(), settled: Vec::new(), counts }
     }
 
     /// Takes samples for the next [`Self::flush`].
@@ -38,11 +40,17 @@ impl Outbox {
 
     /// Takes a target that is gone. Its samples that were not sent yet are of no interest any more; later ones are.
     pub(crate) fn gone(&mut self, gone: Gone) {
-        self.fresh.retain(|sample| !gone.had(sample));
-        self.waiting.retain(|sample| !gone.had(sample));
-        if !self.gone.contains(&gone) {
-            self.gone.push(gone);
-        }
+        self.going.insert(gone, self.fresh.len());
+    }
+
+    /// Whether anything is gone since the last flush.
+    pub(crate) fn has_gone(&self) -> bool {
+        !self.going.is_empty()
+    }
+
+    /// What is gone since the last flush is not where this says so.
+    pub(crate) fn is_there(&mut self, there: impl Fn(&Gone) -> bool) {
+        self.going.retain(|gone, _| !there(gone));
     }
 
     /// Whether there are samples for the next [`Self::flush`].
@@ -60,6 +68,7 @@ impl Outbox {
     /// # Errors
     /// When nobody listens any more.
     pub(crate) fn flush(&mut self, settled: &[Kind]) -> Result<(), Unheard> {
+        self.drop_gone();
         if !self.is_behind() && self.fresh.is_empty() && self.settled == settled {
             return Ok(());
         }
@@ -75,6 +84,25 @@ impl Outbox {
             }
             Err(TrySendError::Disconnected(_)) => Err(Unheard),
         }
+    }
+
+    /// Drops the samples that what is gone had before. Thousands can go together: none of them is looked for on its own.
+    fn drop_gone(&mut self) {
+        if self.going.is_empty() {
+            return;
+        }
+        let going = std::mem::take(&mut self.going);
+        let before = |sample: &Sample| going.get(&Gone::of(sample)).copied();
+        self.waiting.retain(|sample| before(sample).is_none());
+        let mut place = 0;
+        self.fresh.retain(|sample| {
+            place += 1;
+            before(sample).is_none_or(|before| place > before)
+        });
+        let told: HashSet<Gone> = self.gone.iter().cloned().collect();
+        let mut news: Vec<(Gone, usize)> = going.into_iter().filter(|(gone, _)| !told.contains(gone)).collect();
+        news.sort_by(|(a, one), (b, other)| (one, a.kind, &a.identity).cmp(&(other, b.kind, &b.identity)));
+        self.gone.extend(news.into_iter().map(|(gone, _)| gone));
     }
 
     /// What is fresh, and what waits of other keys.
@@ -163,5 +191,23 @@ mod tests {
         assert!(receiver.is_empty());
         outbox.flush(&[Kind::Disk, Kind::LogFile]).unwrap();
         assert_eq!(receiver.recv().unwrap(), Batch { settled: vec![Kind::Disk, Kind::LogFile], ..Batch::default() });
+    }
+    #[test]
+    fn what_is_gone_takes_only_the_samples_before_it_along() {
+        let (sender, receiver) = bounded(1);
+        let mut outbox = Outbox::new(sender, Arc::default());
+        let gone = |name| Gone { kind: Kind::LogFile, identity: Labels::from([("path", name)]) };
+        outbox.add(vec![sample("a", 1.0), sample("b", 1.0), sample("c", 1.0)]);
+        outbox.gone(gone("b"));
+        outbox.gone(gone("a"));
+        outbox.gone(gone("c"));
+        outbox.add(vec![sample("a", 2.0), sample("b", 2.0)]);
+        outbox.gone(gone("b"));
+        // Another entry has it.
+        outbox.is_there(|gone| gone.identity.get("path") == Some("c"));
+        outbox.flush(&[]).unwrap();
+        let expected = Batch { gone: vec![gone("a"), gone("b")], samples: vec![sample("c", 1.0), sample("a", 2.0)], settled: Vec::new() };
+        assert_eq!(receiver.recv().unwrap(), expected);
+        assert!(!outbox.has_gone() && !outbox.is_behind());
     }
 }

@@ -60,14 +60,9 @@ impl Presence {
         gone
     }
 
-    /// Whether the target was found, and is not gone.
-    pub(crate) fn has(&self, identity: &Labels) -> bool {
-        self.targets.contains_key(identity)
-    }
-
-    /// Every target that is not gone.
-    pub(crate) fn into_identities(self) -> impl Iterator<Item = Labels> {
-        self.targets.into_keys()
+    /// Every target that was found, and is not gone.
+    pub(crate) fn identities(&self) -> impl Iterator<Item = &Labels> {
+        self.targets.keys()
     }
 }
 
@@ -105,7 +100,10 @@ mod tests {
         for (at, there) in measured {
             let present = if *there { vec![Arc::clone(&target)] } else { Vec::new() };
             let gone = presence.update(&present, Duration::from_secs(10), Moment::at_seconds(*at));
-            assert_eq!(presence.has(&target.identity), *there || (gone.is_empty() && told.is_empty() && measured[0].1));
+            assert_eq!(
+                presence.identities().any(|own| *own == target.identity),
+                *there || (gone.is_empty() && told.is_empty() && measured[0].1)
+            );
             told.extend(gone.iter().map(|_| *at));
         }
         assert_eq!(told, gone_at.into_iter().collect::<Vec<_>>());

@@ -283,14 +283,13 @@ impl Scheduler {
         }
     }
 
-    /// Tells of targets that this entry had, that it has not found for three intervals, and that no other entry has.
+    /// Targets that this entry had, and that it has not found for three intervals, are gone unless another entry has them when the
+    /// turn ends.
     fn missing(&mut self, id: u64, present: &[Arc<Target>]) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let kind = slot.entry.kind();
         for identity in slot.presence.update(present, slot.entry.interval(), Moment::now()) {
-            if !self.slots.values().any(|slot| slot.entry.kind() == kind && slot.presence.has(&identity)) {
-                self.outbox.gone(Gone { kind, identity });
-            }
+            self.outbox.gone(Gone { kind, identity });
         }
     }
 

@@ -52,16 +52,11 @@ impl Slot {
         }
     }
 
-    /// Whether this target is one of its own.
-    pub(super) fn has(&self, identity: &Labels) -> bool {
-        self.presence.has(identity) || self.entry.named_target().is_some_and(|target| target.identity == *identity)
-    }
-
     /// It is watched no more: its targets have three intervals to turn up elsewhere.
     pub(super) fn leave(self, now: Moment) -> Vec<Leaving> {
         let (kind, interval) = (self.entry.kind(), self.entry.interval());
         let named = self.entry.named_target().map(|target| target.identity.clone());
-        let all: BTreeSet<Labels> = self.presence.into_identities().chain(named).collect();
+        let all: BTreeSet<Labels> = self.presence.identities().cloned().chain(named).collect();
         all.into_iter().map(|identity| Leaving::new(Gone { kind, identity }, interval, now)).collect()
     }
 }

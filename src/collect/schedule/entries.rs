@@ -2,13 +2,17 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::Scheduler;
 use crate::clock::Moment;
 use crate::collect::Collector;
 use crate::collect::entry::Entry;
+use crate::collect::presence::Leaving;
 use crate::collect::slot::Slot;
 use crate::config::settings::Settings;
+use crate::metric::Kind;
+use crate::sample::{Gone, Labels, Target};
 
 impl Scheduler {
     /// Watches what these settings say. Entries that were there keep their state and, with the same interval, their schedule.
@@ -56,19 +60,37 @@ impl Scheduler {
         id
     }
 
-    /// Tells of targets whose entry was removed three intervals ago, unless another entry has them by now. One that has not been
-    /// measured yet, because it hangs, may have them.
+    /// Tells of targets that their entry has not found for three intervals, or whose entry was removed as long ago, unless another
+    /// entry has them by now. For the removed ones that is also one that has not been measured yet, because it hangs, and may have
+    /// them.
     pub(super) fn see_off(&mut self, now: Moment) {
-        for left in self.leaving.extract_if(.., |left| left.at.is_due(now)).collect::<Vec<_>>() {
-            let same: Vec<&Slot> = self.slots.values().filter(|slot| slot.entry.kind() == left.gone.kind).collect();
-            if same.iter().any(|slot| slot.has(&left.gone.identity)) {
+        let left: Vec<Leaving> = self.leaving.extract_if(.., |left| left.at.is_due(now)).collect();
+        if left.is_empty() && !self.outbox.has_gone() {
+            return;
+        }
+        // Once for all of them: thousands can go together.
+        let named: Vec<(Kind, Arc<Target>)> = if left.is_empty() { Vec::new() } else { self.named_targets() };
+        let mut there: HashSet<(Kind, &Labels)> = HashSet::new();
+        for slot in self.slots.values() {
+            there.extend(slot.presence.identities().map(|identity| (slot.entry.kind(), identity)));
+        }
+        self.outbox.is_there(|gone| there.contains(&(gone.kind, &gone.identity)));
+        there.extend(named.iter().map(|(kind, target)| (*kind, &target.identity)));
+        let open: Vec<&Entry> = self.slots.values().filter(|slot| !slot.measured).map(|slot| &slot.entry).collect();
+        for left in left {
+            let Gone { kind, identity } = &left.gone;
+            if there.contains(&(*kind, identity)) {
                 continue;
             }
-            if same.iter().any(|slot| !slot.measured && slot.entry.may_have(&left.gone.identity)) {
+            if open.iter().any(|entry| entry.kind() == *kind && entry.may_have(identity)) {
                 self.leaving.push(left.later(now));
             } else {
                 self.outbox.gone(left.gone);
             }
         }
+    }
+
+    fn named_targets(&self) -> Vec<(Kind, Arc<Target>)> {
+        self.slots.values().filter_map(|slot| Some((slot.entry.kind(), slot.entry.named_target()?))).collect()
     }
 }
