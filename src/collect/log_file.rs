@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::file_glob::{Exact, FileGlob, Found};
 use super::mount_table::Hangs;
+use super::mounts::Mounts;
 use super::shared::Shared;
 use super::slot::targets;
 use super::{Collector, reason};
@@ -31,6 +32,8 @@ const SHORTEST: Duration = Duration::from_secs(10);
 pub(crate) struct LogFiles {
     files: FileGlob,
     hangs: Hangs,
+    /// The mounts and the answer when it was last asked whether it may hang: the measurement that follows goes by them.
+    asked: Option<(Arc<Mounts>, bool)>,
     shared: Shared,
     /// Of a glob or directory.
     seen: BTreeMap<PathBuf, Seen>,
@@ -45,12 +48,18 @@ impl LogFiles {
     pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
         let files = FileGlob::new(path, recursive);
         let hangs = Hangs::new(files.base());
-        Self { files, hangs, shared, seen: BTreeMap::new(), exact: None, literal: target(Path::new(path)), complete: true }
+        Self { files, hangs, asked: None, shared, seen: BTreeMap::new(), exact: None, literal: target(Path::new(path)), complete: true }
     }
 
-    fn exact(&mut self) -> Vec<Sample> {
+    /// The mounts, and whether looking may hang.
+    fn ask(&mut self) -> (Arc<Mounts>, bool) {
         let mounts = self.shared.mounts();
-        let size = match self.files.exact(&mounts, self.hangs.ask(&mounts)) {
+        let hangs = self.hangs.ask(&mounts);
+        (mounts, hangs)
+    }
+
+    fn exact(&mut self, mounts: &Mounts, on_pool: bool) -> Vec<Sample> {
+        let size = match self.files.exact(mounts, on_pool) {
             Exact::File(meta) => meta.len(),
             Exact::Absent if self.exact.is_some() => 0,
             Exact::Absent => return unknown(&self.literal, "no such file"),
@@ -60,9 +69,8 @@ impl LogFiles {
         self.exact.get_or_insert_with(|| Seen::new(Arc::clone(&self.literal), now, size)).measure(now, size).into()
     }
 
-    fn matches(&mut self) -> Vec<Sample> {
-        let mounts = self.shared.mounts();
-        let Found { files, complete } = self.files.files(&mounts, self.hangs.ask(&mounts), |meta| meta.len());
+    fn matches(&mut self, mounts: &Mounts, on_pool: bool) -> Vec<Sample> {
+        let Found { files, complete } = self.files.files(mounts, on_pool, |meta| meta.len());
         self.complete = complete;
         let now = Moment::now();
         let mut samples = Vec::with_capacity(files.len() * 2);
@@ -82,11 +90,14 @@ impl LogFiles {
 
 impl Collector for LogFiles {
     fn may_hang(&mut self) -> bool {
-        self.hangs.ask(&self.shared.mounts())
+        let (mounts, hangs) = self.ask();
+        self.asked = Some((mounts, hangs));
+        hangs
     }
 
     fn measure(&mut self) -> Vec<Sample> {
-        if self.files.is_exact() { self.exact() } else { self.matches() }
+        let (mounts, on_pool) = self.asked.take().unwrap_or_else(|| self.ask());
+        if self.files.is_exact() { self.exact(&mounts, on_pool) } else { self.matches(&mounts, on_pool) }
     }
 
     fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {

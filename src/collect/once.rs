@@ -133,7 +133,10 @@ impl Round {
         let gaps = open.chain(partial).filter_map(gap).collect();
         let stamped = |(entry, samples): (Entry, Vec<Sample>)| {
             let interval = entry.interval();
-            samples.into_iter().map(move |sample| sample.of_interval(interval))
+            samples.into_iter().map(move |mut sample| {
+                sample.is_of_interval(interval);
+                sample
+            })
         };
         Survey { samples: self.entries.into_iter().zip(self.results).flat_map(stamped).collect(), gaps, units: Units::default() }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Outbox {
     /// What is gone since the last flush, and how many fresh samples were there before.
     going: HashMap<Gone, usize>,
     fresh: Vec<Sample>,
+    /// How many samples the last batch had: mostly the next one has as many.
+    usual: usize,
     /// What did not find room. Plain, because it can be a pass over thousands of targets.
     waiting: Vec<Sample>,
     /// The kinds that the detector takes for settled.
@@ -30,12 +32,24 @@ pub(crate) struct Unheard;
 
 impl Outbox {
     pub(crate) fn new(batches: Sender<Batch>, counts: Arc<Counts>) -> Self {
-        Self { batches, gone: Vec::new(), going: HashMap::new(), fresh: Vec::new(), waiting: Vec::new(), settled: Vec::new(), counts }
+        Self {
+            batches,
+            gone: Vec::new(),
+            going: HashMap::new(),
+            fresh: Vec::new(),
+            usual: 0,
+            waiting: Vec::new(),
+            settled: Vec::new(),
+            counts,
+        }
     }
 
     /// Takes samples for the next [`Self::flush`].
     pub(crate) fn add(&mut self, samples: Vec<Sample>) {
-        if self.fresh.is_empty() { self.fresh = samples } else { self.fresh.extend(samples) }
+        if self.fresh.is_empty() {
+            self.fresh.reserve_exact(self.usual);
+        }
+        self.fresh.extend(samples);
     }
 
     /// Takes a target that is gone. Its samples that were not sent yet are of no interest any more; later ones are.
@@ -107,6 +121,7 @@ impl Outbox {
 
     /// What is fresh, and what waits of other keys.
     fn latest(&mut self) -> Vec<Sample> {
+        self.usual = self.fresh.len();
         let (fresh, mut waiting) = (std::mem::take(&mut self.fresh), std::mem::take(&mut self.waiting));
         if waiting.is_empty() {
             return fresh;

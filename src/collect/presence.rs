@@ -31,12 +31,13 @@ impl Presence {
         Self { targets: targets.into_iter().map(|target| (target.identity.clone(), None)).collect(), all: Vec::new() }
     }
 
+    /// Whether these are what the last measurement found too, and none was missing: then there is nothing to take into account.
+    pub(crate) fn is(&self, present: &[Arc<Target>]) -> bool {
+        !present.is_empty() && present.iter().map(Arc::as_ptr).eq(self.all.iter().map(Arc::as_ptr))
+    }
+
     /// Takes a measurement into account, and gives the targets that are gone by now: each once.
     pub(crate) fn update(&mut self, present: &[Arc<Target>], interval: Duration, now: Moment) -> Vec<Labels> {
-        let same = present.len() == self.all.len() && present.iter().zip(&self.all).all(|(one, other)| Arc::ptr_eq(one, other));
-        if same && !present.is_empty() {
-            return Vec::new();
-        }
         let all = present;
         let present: HashSet<&Labels> = present.iter().map(|target| &target.identity).collect();
         for identity in &present {

@@ -19,8 +19,8 @@ impl Sample {
     }
 
     /// As the schedule has it. What was looked up for longer than an interval says so itself.
-    pub(crate) fn of_interval(self, interval: Duration) -> Self {
-        Self { interval: self.interval.max(interval), ..self }
+    pub(crate) fn is_of_interval(&mut self, interval: Duration) {
+        self.interval = self.interval.max(interval);
     }
 
     /// A finite number, or the reason why there is none.

@@ -18,11 +18,11 @@ use super::outbox::{Outbox, Unheard};
 use super::pool::{self, Done, Job, Panicked, Pool};
 use super::presence::Leaving;
 use super::shared::Shared;
-use super::slot::{Slot, targets};
+use super::slot::Slot;
 use super::{Counts, Fresh, Order, deaths};
 use crate::clock::{Moment, in_words};
 use crate::metric::Kind;
-use crate::sample::{Batch, Gone, SLEPT, Sample, Target};
+use crate::sample::{Batch, Gone, SLEPT, Sample};
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -188,7 +188,8 @@ impl Scheduler {
             self.heap.push(Reverse((next, id)));
             self.counts.add_late(missed);
             if slot.collector.is_some() {
-                self.begin(id);
+                // Nobody asked for anything since.
+                self.measure(id, now);
             } else {
                 self.counts.add_late(1);
                 self.overdue(id, now);
@@ -208,18 +209,23 @@ impl Scheduler {
 
     /// Measures, here or on the pool.
     fn begin(&mut self, id: u64) {
+        self.measure(id, Moment::now());
+    }
+
+    /// As [`Self::begin`]. What was asked for until `asked` is answered by it.
+    fn measure(&mut self, id: u64, asked: Moment) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         let Some(mut collector) = slot.collector.take() else { return };
-        let began = Moment::now();
         if !collector.may_hang() {
             let samples = pool::measure(&mut *collector);
-            self.finished(Done { id, collector, began, samples });
+            self.finished(Done { id, collector, began: asked, samples });
             return;
         }
-        slot.sent = began;
+        let now = Moment::now();
+        slot.sent = now;
         if let Err((job, reason)) = self.pool.submit(Job { id, collector }) {
             slot.collector = Some(job.collector);
-            let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), began);
+            let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), now);
             self.publish(id, samples);
             self.requests.give_up(id);
         }
@@ -250,18 +256,14 @@ impl Scheduler {
     fn finished(&mut self, done: Done) {
         // Watched no more: the result is of no interest.
         let Some(slot) = self.slots.get_mut(&done.id) else { return };
-        let present = if let Ok(samples) = &done.samples { done.collector.present(samples) } else { None };
-        let soon = done.samples.as_ref().ok().and_then(|_| done.collector.again());
-        if let Some(due) = soon.map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
-            slot.due = due;
-            self.heap.push(Reverse((due, done.id)));
-        }
-        slot.collector = Some(done.collector);
-        let samples = match done.samples {
+        let (mut soon, mut missing) = (None, Vec::new());
+        let mut samples = match done.samples {
             Ok(samples) => {
-                slot.panicked = false;
-                slot.measured = true;
-                slot.targets = targets(&samples);
+                if let Some(present) = done.collector.present(&samples).filter(|present| !slot.presence.is(present)) {
+                    missing = slot.presence.update(&present, slot.entry.interval(), Moment::now());
+                }
+                slot.has_measured(&samples);
+                soon = done.collector.again();
                 samples
             }
             Err(Panicked(cause)) => {
@@ -272,36 +274,29 @@ impl Scheduler {
                 slot.entry.unknown(&slot.targets, "the collector panicked; this is a fault of autoheal", Moment::now())
             }
         };
-        if let Some(present) = present {
-            self.missing(done.id, &present);
+        slot.collector = Some(done.collector);
+        if let Some(due) = soon.map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
+            slot.due = due;
+            self.heap.push(Reverse((due, done.id)));
         }
-        let died = self.slots.get_mut(&done.id).is_some_and(|slot| std::mem::take(&mut slot.again));
+        let kind = slot.entry.kind();
+        missing.into_iter().for_each(|identity| self.outbox.gone(Gone { kind, identity }));
+        let died = std::mem::take(&mut slot.again);
         let again = self.requests.measured(done.id, done.began, &samples) || died;
-        self.publish(done.id, samples);
+        if slot.publishes(&mut samples) {
+            self.settled = None;
+        }
+        self.outbox.add(samples);
         if again {
             self.begin(done.id);
         }
     }
 
-    /// Targets that this entry had, and that it has not found for three intervals, are gone unless another entry has them when the
-    /// turn ends.
-    fn missing(&mut self, id: u64, present: &[Arc<Target>]) {
+    fn publish(&mut self, id: u64, mut samples: Vec<Sample>) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        let kind = slot.entry.kind();
-        for identity in slot.presence.update(present, slot.entry.interval(), Moment::now()) {
-            self.outbox.gone(Gone { kind, identity });
-        }
-    }
-
-    fn publish(&mut self, id: u64, samples: Vec<Sample>) {
-        let Some(slot) = self.slots.get_mut(&id) else { return };
-        // A glob that hangs from the start has no target to call unknown: what it means stays open.
-        if !slot.settled && (slot.measured || !samples.is_empty()) {
-            slot.settled = true;
+        if slot.publishes(&mut samples) {
             self.settled = None;
         }
-        let interval = slot.entry.interval();
-        let samples = samples.into_iter().map(|sample| sample.of_interval(interval)).collect();
         self.outbox.add(samples);
     }
 
@@ -318,7 +313,7 @@ impl Scheduler {
             }
         }
         for id in wanted {
-            self.begin(id);
+            self.measure(id, asked);
         }
     }
 

@@ -52,6 +52,24 @@ impl Slot {
         }
     }
 
+    /// A measurement gave these.
+    pub(super) fn has_measured(&mut self, samples: &[Sample]) {
+        (self.measured, self.panicked) = (true, false);
+        // Mostly they are those of the measurement before.
+        if !each_target(samples).map(Arc::as_ptr).eq(self.targets.iter().map(Arc::as_ptr)) {
+            self.targets = targets(samples);
+        }
+    }
+
+    /// Its samples go out. Says whether it is settled since now.
+    pub(super) fn publishes(&mut self, samples: &mut [Sample]) -> bool {
+        let interval = self.entry.interval();
+        samples.iter_mut().for_each(|sample| sample.is_of_interval(interval));
+        // A glob that hangs from the start has no target to call unknown: what it means stays open.
+        let settled = self.measured || !samples.is_empty();
+        settled && !std::mem::replace(&mut self.settled, true)
+    }
+
     /// It is watched no more: its targets have three intervals to turn up elsewhere.
     pub(super) fn leave(self, now: Moment) -> Vec<Leaving> {
         let (kind, interval) = (self.entry.kind(), self.entry.interval());
@@ -63,11 +81,9 @@ impl Slot {
 
 /// The targets of these samples, each once.
 pub(super) fn targets(samples: &[Sample]) -> Vec<Arc<Target>> {
-    let mut targets: Vec<Arc<Target>> = Vec::new();
-    for sample in samples {
-        if targets.last().is_none_or(|last| !Arc::ptr_eq(last, &sample.target)) {
-            targets.push(Arc::clone(&sample.target));
-        }
-    }
-    targets
+    each_target(samples).cloned().collect()
+}
+
+fn each_target(samples: &[Sample]) -> impl Iterator<Item = &Arc<Target>> {
+    samples.chunk_by(|one, other| Arc::ptr_eq(&one.target, &other.target)).filter_map(|own| Some(&own.first()?.target))
 }
