@@ -46,7 +46,8 @@ pub enum Edge {
 pub struct Detector {
     rules: Vec<Rule>,
     routes: Routes,
-    latest: HashMap<&'static Metric, Entries>,
+    /// Of every metric, by target: what is known of one lies together.
+    latest: ByLabels<Vec<Latest>>,
     /// When the first of the latest samples becomes stale, at the earliest (running clock).
     stale_at: Option<Duration>,
     /// When the first condition may change by time alone (running clock). It may turn out to be too early: then the look at it finds
@@ -60,9 +61,6 @@ pub struct Detector {
     /// Kinds of which every target there is has a sample.
     settled: Vec<Kind>,
 }
-
-/// Boxed: a host can have many thousands, and a map is never full.
-type Entries = ByLabels<Box<Latest>>;
 
 #[derive(Debug)]
 struct Latest {
@@ -91,7 +89,7 @@ impl Detector {
             })
             .collect();
         self.routes = Routes::new(&self.rules);
-        self.latest.values_mut().flat_map(HashMap::values_mut).for_each(|latest| latest.rules = None);
+        self.latest.values_mut().flatten().for_each(|latest| latest.rules = None);
         self.look_again(now);
         self.judge_all(now)
     }
@@ -107,9 +105,10 @@ impl Detector {
 
     /// Drops everything about the target, and says so for each playbook that is about it.
     fn gone(&mut self, gone: &Gone) -> Vec<Edge> {
-        for entries in self.latest.values_mut() {
-            if entries.get(&gone.identity).is_some_and(|latest| gone.had(&latest.sample)) {
-                entries.remove(&gone.identity);
+        if let Some(all) = self.latest.get_mut(&gone.identity) {
+            all.retain(|latest| !gone.had(&latest.sample));
+            if all.is_empty() {
+                self.latest.remove(&gone.identity);
             }
         }
         let (rules, identity) = (&mut self.rules, &gone.identity);
@@ -129,7 +128,7 @@ impl Detector {
     /// The targets that were expected in vain.
     fn in_vain(&mut self, now: Moment) -> Vec<Edge> {
         let (latest, rules, settled) = (&self.latest, &self.rules, &self.settled);
-        self.expected.drop_seen(|identity| latest.values().any(|entries| entries.contains_key(identity)));
+        self.expected.drop_seen(|identity| latest.contains_key(identity));
         let keys = self.expected.take(|key, until| until.is_due(now) && can_tell(rules, settled, key));
         for key in &keys {
             if let Some(rule) = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook) {
@@ -185,7 +184,7 @@ impl Detector {
         self.stale_at = None;
         let before = self.looked.replace(now);
         let mut news = before.is_some_and(|before| now.slept_since(before) > SLEPT);
-        for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
+        for latest in self.latest.values_mut().flatten() {
             latest.report_unknown(now);
             let stale = latest.sample.stale_at();
             if latest.sample.is_stale(now) {
@@ -200,7 +199,7 @@ impl Detector {
     fn judge_all(&mut self, now: Moment) -> Vec<Edge> {
         self.due = None;
         let mut affected: BTreeSet<(usize, Labels)> = BTreeSet::new();
-        for latest in self.latest.values_mut().flat_map(HashMap::values_mut) {
+        for latest in self.latest.values_mut().flatten() {
             latest.route(&self.routes, &self.rules);
             for &rule in latest.rules.iter().flatten() {
                 affected.extend(self.rules[rule].identities(&latest.sample).map(|identity| (rule, identity.clone())));
@@ -221,9 +220,10 @@ impl Detector {
             return;
         }
         self.forget_at = Some(now.after(FORGET));
-        for entries in self.latest.values_mut() {
-            entries.retain(|_, latest| now.since(latest.sample.at) < FORGOTTEN.max(latest.sample.interval * 10));
-        }
+        self.latest.retain(|_, all| {
+            all.retain(|latest| now.since(latest.sample.at) < FORGOTTEN.max(latest.sample.interval * 10));
+            !all.is_empty()
+        });
         let latest = &self.latest;
         for rule in &mut self.rules {
             let metrics = &rule.metrics;
@@ -246,7 +246,7 @@ impl Detector {
     /// The latest sample of every metric and target, by target.
     #[must_use]
     pub fn latest(&self) -> Vec<Sample> {
-        let mut all: Vec<Sample> = self.latest.values().flat_map(HashMap::values).map(|latest| latest.sample.clone()).collect();
+        let mut all: Vec<Sample> = self.latest.values().flatten().map(|latest| latest.sample.clone()).collect();
         all.sort_by(|a, b| {
             let place = |sample: &Sample| (sample.metric.kind, sample.target.identity.clone(), sample.metric.name);
             place(a).cmp(&place(b))
@@ -267,12 +267,16 @@ impl Detector {
         self.stale_at = earliest(self.stale_at, sample.stale_at());
         let rules = &self.rules;
         let mut affect = |rule: &usize| affected.extend(rules[*rule].identities(sample).map(|identity| (*rule, identity.clone())));
-        let entries = self.latest.entry(sample.metric).or_default();
-        let Some(latest) = entries.get_mut(&sample.target.identity) else {
+        let identity = &sample.target.identity;
+        let known = self.latest.get_mut(identity).and_then(|all| all.iter_mut().find(|latest| latest.sample.metric == sample.metric));
+        let Some(latest) = known else {
             let unknown = sample.value.is_none().then_some((now, false));
-            let mut latest = Box::new(Latest { sample: sample.clone(), unknown, rules: None });
+            let mut latest = Latest { sample: sample.clone(), unknown, rules: None };
             latest.route(&self.routes, rules).iter().for_each(affect);
-            entries.insert(sample.target.identity.clone(), latest);
+            let all = self.latest.entry(identity.clone()).or_default();
+            // No more than it needs: there can be many thousands.
+            all.reserve_exact(1);
+            all.push(latest);
             return;
         };
         let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
@@ -362,13 +366,9 @@ impl Latest {
 }
 
 /// The latest sample of a metric for an identity, joined on the labels that the metric has.
-fn find<'a>(latest: &'a HashMap<&'static Metric, Entries>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
-    let entries = latest.get(metric)?;
-    if let Some(own) = entries.get(identity) {
-        return Some(&own.sample);
-    }
-    let joined: Labels = identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect();
-    entries.get(&joined).map(|latest| &latest.sample)
+fn find<'a>(latest: &'a ByLabels<Vec<Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
+    let of = |identity: &Labels| latest.get(identity)?.iter().map(|latest| &latest.sample).find(|sample| sample.metric == metric);
+    of(identity).or_else(|| of(&identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect()))
 }
 
 /// Whether every target that there is of the key's kind has a sample. Of a key without a playbook the kind is not known.

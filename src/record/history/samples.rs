@@ -1,12 +1,12 @@
 //! Samples become one row a minute for each series, and with age one for each quarter of an hour.
 
-use std::collections::HashMap;
 use std::mem;
 
 use rusqlite::{Connection, params};
 
 use super::{History, WriteError};
-use crate::sample::{Labels, Sample, Value};
+use crate::metric::Metric;
+use crate::sample::{ByLabels, Labels, Sample, Value};
 
 /// What a row stands for at first.
 pub(crate) const MINUTE: i64 = 60_000;
@@ -49,13 +49,15 @@ pub struct SampleRow {
 /// Gathers samples into rows. Unknown values are no part of them.
 #[derive(Debug, Default)]
 pub struct Aggregator {
-    series: HashMap<(&'static str, Labels), Minute>,
+    /// By target: what is known of one lies together.
+    series: ByLabels<Vec<Minute>>,
     ended: Vec<SampleRow>,
 }
 
 /// The minute of one series that goes on.
 #[derive(Debug)]
 struct Minute {
+    metric: &'static Metric,
     /// Its beginning; the sum is there until the minute ends.
     at: i64,
     sum: Option<Sum>,
@@ -77,9 +79,9 @@ impl Sum {
         Self { last: number, min: number, max: number, text }
     }
 
-    fn row(self, (metric, labels): &(&'static str, Labels), at: i64, span: i64) -> SampleRow {
+    fn row(self, metric: &'static Metric, labels: &Labels, at: i64, span: i64) -> SampleRow {
         let Self { last, min, max, text } = self;
-        SampleRow { metric, labels: labels.clone(), at, span, last, min, max, text }
+        SampleRow { metric: metric.name, labels: labels.clone(), at, span, last, min, max, text }
     }
 }
 
@@ -99,17 +101,20 @@ impl Aggregator {
     fn add(&mut self, sample: &Sample, number: Option<f64>, text: Option<String>) {
         let at = sample.at.wall.as_millisecond();
         let minute = at.div_euclid(MINUTE) * MINUTE;
-        let series = (sample.metric.name, sample.target.identity.clone());
-        let Some(current) = self.series.get_mut(&series) else {
-            self.series.insert(series, Minute { at: minute, sum: Some(Sum::new(number, text.clone())), text });
+        let (metric, labels) = (sample.metric, &sample.target.identity);
+        let known = self.series.get_mut(labels).and_then(|series| series.iter_mut().find(|series| series.metric == metric));
+        let Some(current) = known else {
+            let series = self.series.entry(labels.clone()).or_default();
+            series.reserve_exact(1);
+            series.push(Minute { metric, at: minute, sum: Some(Sum::new(number, text.clone())), text });
             return;
         };
         if current.text != text {
-            self.ended.push(Sum::new(number, text.clone()).row(&series, at, 0));
+            self.ended.push(Sum::new(number, text.clone()).row(metric, labels, at, 0));
             current.text.clone_from(&text);
         }
         if current.at != minute {
-            self.ended.extend(current.sum.take().map(|sum| sum.row(&series, current.at, MINUTE)));
+            self.ended.extend(current.sum.take().map(|sum| sum.row(metric, labels, current.at, MINUTE)));
             current.at = minute;
         }
         let sum = current.sum.get_or_insert_with(|| Sum::new(number, None));
@@ -121,10 +126,13 @@ impl Aggregator {
 
     /// The rows of all minutes that are over at `now` (milliseconds since the epoch).
     pub fn take_ended(&mut self, now: i64) -> Vec<SampleRow> {
-        for (series, minute) in self.series.iter_mut().filter(|(_, minute)| minute.at + MINUTE <= now) {
-            self.ended.extend(minute.sum.take().map(|sum| sum.row(series, minute.at, MINUTE)));
-        }
-        self.series.retain(|_, minute| minute.sum.is_some() || minute.at + GONE > now);
+        self.series.retain(|labels, series| {
+            for minute in series.iter_mut().filter(|minute| minute.at + MINUTE <= now) {
+                self.ended.extend(minute.sum.take().map(|sum| sum.row(minute.metric, labels, minute.at, MINUTE)));
+            }
+            series.retain(|minute| minute.sum.is_some() || minute.at + GONE > now);
+            !series.is_empty()
+        });
         let mut ended = mem::take(&mut self.ended);
         ended.sort_by(|a, b| (a.metric, &a.labels, a.at).cmp(&(b.metric, &b.labels, b.at)));
         ended
