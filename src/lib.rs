@@ -6,7 +6,7 @@
 //! ```text
 //! collectors ──Batch──▶ detector ──Edge──▶ heal worker ──Permit──▶ executor, native actions
 //! (local thread,  bounded,   (condition     (incidents;     │
-//!  timer heap,    latest     state per key)  one action     ├──▶ fresh measurement: asks the collectors, comes back as an event
+//!  timers,        latest     state per key)  one action     ├──▶ fresh measurement: asks the collectors, comes back as an event
 //!  pool)          wins                       at a time)     ├──▶ evidence: asks the witness, comes back as an event
 //!                                                           └──Message──▶ recorder: history (SQLite), reports (Markdown)
 //! reloader ──Arc<Config>──▶ agent ──▶ collectors, detector, heal worker

@@ -1,6 +1,6 @@
 //! Collectors: they measure targets and send samples. A target that fails is data, not an error.
 //!
-//! One thread (`collect`) owns a timer heap with absolute deadlines and measures inline what cannot block: memory, processes,
+//! One thread (`collect`) owns a schedule of absolute deadlines and measures inline what cannot block: memory, processes,
 //! disks and logs on local file systems. What can hang (endpoints, served certificates, anything on a network file system)
 //! runs on a pool that grows only while its threads are stuck. A target has at most one measurement under way: a tick
 //! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
@@ -121,7 +121,7 @@ pub struct Measured {
     pub samples: Vec<Sample>,
 }
 
-/// The collectors at work: one local thread off a timer heap, and a pool for what can hang.
+/// The collectors at work: one local thread off the schedule, and a pool for what can hang.
 #[derive(Debug)]
 pub struct Collectors {
     worker: Worker,

@@ -1,11 +1,10 @@
-//! The schedule: a timer heap with absolute deadlines, owned by one thread.
+//! The schedule: absolute deadlines, owned by one thread.
 //!
 //! A tick is `start + n × interval`, so nothing drifts; ticks that were missed are counted as late and not made up for.
 
 mod entries;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +38,9 @@ pub(crate) struct Scheduler {
     shared: Shared,
     slots: HashMap<u64, Slot>,
     next_id: u64,
-    heap: BinaryHeap<Reverse<(Duration, u64)>>,
+    /// What is due when (running clock). Entries of one interval have been due together since they came: thousands of files share one
+    /// element.
+    due: BTreeMap<Duration, Vec<u64>>,
     pool: Pool,
     /// Until when what was measured is left to gather.
     gathering: Option<Moment>,
@@ -63,7 +64,7 @@ impl Scheduler {
             shared,
             slots: HashMap::new(),
             next_id: 0,
-            heap: BinaryHeap::new(),
+            due: BTreeMap::new(),
             pool: Pool::new(),
             gathering: None,
             died: never(),
@@ -156,7 +157,7 @@ impl Scheduler {
         let left = self.leaving.iter().map(|left| left.at).min();
         let soonest =
             [self.pool.next_look(), self.requests.next_deadline(), self.gathering, retry, left].into_iter().flatten().map(|at| at.running);
-        let due = self.heap.peek().map(|Reverse((due, _))| *due);
+        let due = self.due.keys().next().copied();
         soonest.chain(due).min().map_or(LONGEST_WAIT, |at| at.saturating_sub(now.running)).min(LONGEST_WAIT)
     }
 
@@ -166,7 +167,7 @@ impl Scheduler {
         if asleep >= self.asleep + SLEPT {
             for (id, slot) in &mut self.slots {
                 slot.due = now.running;
-                self.heap.push(Reverse((now.running, *id)));
+                self.due.entry(now.running).or_default().push(*id);
             }
         }
         self.asleep = asleep;
@@ -174,25 +175,25 @@ impl Scheduler {
 
     /// Begins every measurement that is due.
     fn tick(&mut self, now: Moment) {
-        if self.heap.peek().is_none_or(|Reverse((due, _))| *due > now.running) {
+        if self.due.keys().next().is_none_or(|due| *due > now.running) {
             return;
         }
         self.shared.next_turn();
-        while let Some(Reverse((due, id))) = self.heap.peek().copied()
-            && due <= now.running
-        {
-            self.heap.pop();
-            let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.due == due) else { continue };
-            let (next, missed) = next_tick(due, slot.entry.interval(), now.running);
-            slot.due = next;
-            self.heap.push(Reverse((next, id)));
-            self.counts.add_late(missed);
-            if slot.collector.is_some() {
-                // Nobody asked for anything since.
-                self.measure(id, now);
-            } else {
-                self.counts.add_late(1);
-                self.overdue(id, now);
+        while let Some(first) = self.due.first_entry().filter(|first| *first.key() <= now.running) {
+            let (due, ids) = first.remove_entry();
+            for id in ids {
+                let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.due == due) else { continue };
+                let (next, missed) = next_tick(due, slot.entry.interval(), now.running);
+                slot.due = next;
+                self.due.entry(next).or_default().push(id);
+                self.counts.add_late(missed);
+                if slot.collector.is_some() {
+                    // Nobody asked for anything since.
+                    self.measure(id, now);
+                } else {
+                    self.counts.add_late(1);
+                    self.overdue(id, now);
+                }
             }
         }
     }
@@ -277,7 +278,7 @@ impl Scheduler {
         slot.collector = Some(done.collector);
         if let Some(due) = soon.map(|pause| Moment::now().running + pause).filter(|due| *due < slot.due) {
             slot.due = due;
-            self.heap.push(Reverse((due, done.id)));
+            self.due.entry(due).or_default().push(done.id);
         }
         let kind = slot.entry.kind();
         missing.into_iter().for_each(|identity| self.outbox.gone(Gone { kind, identity }));

@@ -16,7 +16,7 @@ pub(super) struct Slot {
     pub(super) key: String,
     /// Not here while it measures on the pool.
     pub(super) collector: Option<Box<dyn Collector>>,
-    /// Running clock. A heap element with another time is outdated.
+    /// Running clock. An element of the schedule with another time is outdated.
     pub(super) due: Duration,
     /// When it went to the pool.
     pub(super) sent: Moment,

@@ -1,6 +1,5 @@
 //! Which entries are on the schedule: they come and go with the settings.
 
-use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -47,7 +46,7 @@ impl Scheduler {
         let Some(slot) = self.slots.get_mut(&id) else { return };
         if slot.entry.interval() != entry.interval() {
             slot.due = now.running;
-            self.heap.push(Reverse((slot.due, id)));
+            self.due.entry(slot.due).or_default().push(id);
         }
         slot.entry = entry;
     }
@@ -56,7 +55,7 @@ impl Scheduler {
         let id = self.next_id;
         self.next_id += 1;
         self.slots.insert(id, Slot::new(entry, key, collector, now));
-        self.heap.push(Reverse((now.running, id)));
+        self.due.entry(now.running).or_default().push(id);
         id
     }
 
