@@ -32,6 +32,7 @@ const CORE: &[&str] = &[
     "src/heal/healer",
     "src/heal/outcome.rs",
     "src/heal/silence.rs",
+    "src/heal/track",
     "src/heal/track.rs",
     "src/record/escape.rs",
     "src/record/json.rs",
