@@ -42,14 +42,35 @@ impl Desk {
         Ok(self.client()?.ask(request)?)
     }
 
-    /// The agent's answer, or where none is running the history's.
-    pub(super) fn ask_or_read(&self, request: &Request) -> Result<Value, Failure> {
+    /// The agent's answer, or where none is running the history's, and then with a remark that says where that is.
+    pub(super) fn ask_or_read(&self, request: &Request) -> Result<(Value, Option<String>), Failure> {
         match self.client() {
-            Ok(client) => Ok(client.ask(request)?),
-            Err(refusal) if refusal.exit == exit::NO_AGENT => Ok(recorded::answer(&self.data_dir, request, Moment::now().wall)?),
+            Ok(client) => Ok((client.ask(request)?, None)),
+            Err(refusal) if refusal.exit == exit::NO_AGENT => {
+                let answer = recorded::answer(&self.data_dir, request, Moment::now().wall);
+                answer.map(|answer| (answer, Some(self.whence()))).map_err(|refusal| match refusal.code.as_str() {
+                    "no_incident" => Refusal { message: format!("{} {}", refusal.message, self.whence()), ..refusal }.into(),
+                    _ => refusal.into(),
+                })
+            }
             Err(refusal) => Err(refusal.into()),
         }
     }
+
+    /// Where an answer without an agent comes from: whoever misses something may have asked in the wrong place.
+    fn whence(&self) -> String {
+        let dir = self.data_dir.display();
+        if recorded::has_history(&self.data_dir) {
+            format!("(no agent is running; from the history in {dir})")
+        } else {
+            format!("(no agent is running, and {dir} has no history)")
+        }
+    }
+}
+
+/// The remark of [`Desk::ask_or_read`], below what it is about.
+pub(super) fn remark(whence: Option<&String>, out: &mut dyn Write) -> std::io::Result<()> {
+    whence.map_or(Ok(()), |whence| writeln!(out, "{}", terminal(whence)))
 }
 
 /// Options of `reset`.
