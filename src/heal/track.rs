@@ -240,7 +240,7 @@ impl Tracks {
                 }
                 None
             }),
-            Status::Suppressed if incident.is_wanted() => self.change(&key, now, |track| {
+            Status::Suppressed if incident.wanted => self.change(&key, now, |track| {
                 (track.left, track.well) = (true, None);
                 None
             }),
