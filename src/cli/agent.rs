@@ -121,7 +121,7 @@ pub fn reload(desk: &Desk, out: &mut dyn Write) -> Answer {
     Ok(if fine { exit::DONE } else { exit::FAILED })
 }
 
-/// One line for each problem, as in the log: `FILE:LINE:COLUMN: error: PATH: message (suggestion, or what is allowed)`.
+/// One line for each problem, as in the log: `FILE:LINE:COLUMN: error: PATH: message (suggestion, or what is allowed) code=CODE`.
 pub(super) fn problems(of: &Value, out: &mut dyn Write) -> std::io::Result<()> {
     for problem in list(of) {
         let field = |name: &str| terminal(&text(&problem[name]));
@@ -130,7 +130,8 @@ pub(super) fn problems(of: &Value, out: &mut dyn Write) -> std::io::Result<()> {
         let next = next.or_else(|| what_is_allowed(&text(&problem["code"]), &text(&problem["message"]), &allowed));
         let next = next.map(|next| format!(" ({})", terminal(&next))).unwrap_or_default();
         let (file, line, column) = (field("file"), field("line"), field("column"));
-        writeln!(out, "{file}:{line}:{column}: {}: {}: {}{next}", field("severity"), field("path"), field("message"))?;
+        let (severity, path, message, code) = (field("severity"), field("path"), field("message"), field("code"));
+        writeln!(out, "{file}:{line}:{column}: {severity}: {path}: {message}{next} code={code}")?;
     }
     Ok(())
 }
@@ -237,7 +238,7 @@ pub(super) mod tests {
             "message": "unknown key", "found": null, "allowed": [], "suggestion": "did you mean \"x\"?"});
         let agent = Played::saying(json!({"ok": false, "generation": 3, "problems": [problem]}));
         let (code, text) = printed(|out| reload(&agent.desk(false), out));
-        assert!(code == 1 && text.contains("/etc/a.json:3:5: error: $.web: unknown key (did you mean \"x\"?)"), "{text}");
+        assert!(code == 1 && text.contains("/etc/a.json:3:5: error: $.web: unknown key (did you mean \"x\"?) code=unknown_key"), "{text}");
         assert_eq!(printed(|out| reload(&agent.desk(true), out)).0, 1);
     }
 
