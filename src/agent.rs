@@ -296,13 +296,8 @@ impl Agent {
             let _ = record.send(Message::Settings(Keep::from(&settings.history)));
         }
         self.state.board.change(|facts| {
-            facts.generation += u64::from(!Arc::ptr_eq(&facts.config, &config));
-            (facts.loaded, facts.state, facts.problems) = (Moment::now(), "ok", config.remarks.clone());
-            if !problems.is_empty() {
-                (facts.state, facts.problems) = ("rejected", problems);
-            }
+            facts.put_in_force(&config, problems, Moment::now());
             facts.dry_run = self.state.dry_run || settings.dry_run;
-            facts.config = Arc::clone(&config);
         });
         self.state.config = config;
         self.state.manager.ready();

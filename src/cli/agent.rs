@@ -42,14 +42,35 @@ impl Desk {
         Ok(self.client()?.ask(request)?)
     }
 
-    /// The agent's answer, or where none is running the history's.
-    pub(super) fn ask_or_read(&self, request: &Request) -> Result<Value, Failure> {
+    /// The agent's answer, or where none is running the history's, and then with a remark that says where that is.
+    pub(super) fn ask_or_read(&self, request: &Request) -> Result<(Value, Option<String>), Failure> {
         match self.client() {
-            Ok(client) => Ok(client.ask(request)?),
-            Err(refusal) if refusal.exit == exit::NO_AGENT => Ok(recorded::answer(&self.data_dir, request, Moment::now().wall)?),
+            Ok(client) => Ok((client.ask(request)?, None)),
+            Err(refusal) if refusal.exit == exit::NO_AGENT => {
+                let answer = recorded::answer(&self.data_dir, request, Moment::now().wall);
+                answer.map(|answer| (answer, Some(self.whence()))).map_err(|refusal| match refusal.code.as_str() {
+                    "no_incident" => Refusal { message: format!("{} {}", refusal.message, self.whence()), ..refusal }.into(),
+                    _ => refusal.into(),
+                })
+            }
             Err(refusal) => Err(refusal.into()),
         }
     }
+
+    /// Where an answer without an agent comes from: whoever misses something may have asked in the wrong place.
+    fn whence(&self) -> String {
+        let dir = self.data_dir.display();
+        if recorded::has_history(&self.data_dir) {
+            format!("(no agent is running; from the history in {dir})")
+        } else {
+            format!("(no agent is running, and {dir} has no history)")
+        }
+    }
+}
+
+/// The remark of [`Desk::ask_or_read`], below what it is about.
+pub(super) fn remark(whence: Option<&String>, out: &mut dyn Write) -> std::io::Result<()> {
+    whence.map_or(Ok(()), |whence| writeln!(out, "{}", terminal(whence)))
 }
 
 /// Options of `reset`.
@@ -100,7 +121,7 @@ pub fn reload(desk: &Desk, out: &mut dyn Write) -> Answer {
     Ok(if fine { exit::DONE } else { exit::FAILED })
 }
 
-/// One line for each problem, as in the log: `FILE:LINE:COLUMN: error: PATH: message (suggestion, or what is allowed)`.
+/// One line for each problem, as in the log: `FILE:LINE:COLUMN: error: PATH: message (suggestion, or what is allowed) code=CODE`.
 pub(super) fn problems(of: &Value, out: &mut dyn Write) -> std::io::Result<()> {
     for problem in list(of) {
         let field = |name: &str| terminal(&text(&problem[name]));
@@ -109,7 +130,8 @@ pub(super) fn problems(of: &Value, out: &mut dyn Write) -> std::io::Result<()> {
         let next = next.or_else(|| what_is_allowed(&text(&problem["code"]), &text(&problem["message"]), &allowed));
         let next = next.map(|next| format!(" ({})", terminal(&next))).unwrap_or_default();
         let (file, line, column) = (field("file"), field("line"), field("column"));
-        writeln!(out, "{file}:{line}:{column}: {}: {}: {}{next}", field("severity"), field("path"), field("message"))?;
+        let (severity, path, message, code) = (field("severity"), field("path"), field("message"), field("code"));
+        writeln!(out, "{file}:{line}:{column}: {severity}: {path}: {message}{next} code={code}")?;
     }
     Ok(())
 }
@@ -216,7 +238,7 @@ pub(super) mod tests {
             "message": "unknown key", "found": null, "allowed": [], "suggestion": "did you mean \"x\"?"});
         let agent = Played::saying(json!({"ok": false, "generation": 3, "problems": [problem]}));
         let (code, text) = printed(|out| reload(&agent.desk(false), out));
-        assert!(code == 1 && text.contains("/etc/a.json:3:5: error: $.web: unknown key (did you mean \"x\"?)"), "{text}");
+        assert!(code == 1 && text.contains("/etc/a.json:3:5: error: $.web: unknown key (did you mean \"x\"?) code=unknown_key"), "{text}");
         assert_eq!(printed(|out| reload(&agent.desk(true), out)).0, 1);
     }
 

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Failure;
 use super::check_targets::{self, Line};
 use super::check_text::Page;
+use super::{Failure, explain};
 use crate::clock::in_words;
 use crate::collect::Survey;
 use crate::config::checkup::{self, Findings};
@@ -31,7 +31,7 @@ use crate::{collect, threads};
 /// Validates the configuration, then says in words when each playbook fires, on which targets, what it runs and by which rule, and how the repair is proven.
 ///
 #[derive(Clone, Debug, Default, clap::Args)]
-#[command(after_help = "Example: autoheal check --playbooks draft.json")]
+#[command(after_help = "Examples: autoheal check --playbooks draft.json\n          autoheal check --strict --accept nobody_told")]
 pub struct Check {
     /// Check this playbook file instead of the one in force
     #[arg(long, value_name = "FILE")]
@@ -42,6 +42,9 @@ pub struct Check {
     /// Fail on warnings too
     #[arg(long)]
     pub strict: bool,
+    /// Do not fail on warnings of this code (as in `code: nobody_told`); may be repeated
+    #[arg(long, value_name = "CODE", requires = "strict")]
+    pub accept: Vec<String>,
 }
 
 /// Looks at everything that the settings watch, once.
@@ -85,11 +88,12 @@ pub fn look(settings: &Arc<Settings>) -> Findings {
     }
 }
 
-/// Runs the command. The answer is the exit code: 1 on errors (with `--strict` on warnings too), else 0.
+/// Runs the command. The answer is the exit code: 1 on errors (with `--strict` on warnings that are not accepted too), else 0.
 ///
 /// # Errors
-/// When the files cannot be looked at, or `out` cannot be written.
+/// When the files cannot be looked at, `out` cannot be written, or an accepted code does not exist.
 pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::Answer {
+    let accepted: Vec<&str> = args.accept.iter().map(|name| Ok(explain::code(name)?.code)).collect::<Result<_, Failure>>()?;
     let (own, places) = (args.clone(), context.places.clone());
     let Some(mut loaded) = threads::within("check:load", HUNG, move || load(&own, &places)) else {
         let text = format!(
@@ -105,7 +109,10 @@ pub fn run(args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::An
         config.remarks.extend(seen.into_iter().chain(refused));
     }
     let samples = findings.and_then(|findings| findings.survey).map(|survey| survey.samples);
-    print(&loaded, samples.as_deref(), args, context, out)
+    let bad = print(&loaded, samples.as_deref(), context, out)?;
+    let failing = |problem: &Problem| problem.severity == Level::Warning && !accepted.contains(&problem.code);
+    let failed = bad || args.strict && loaded.problems().iter().any(failing);
+    Ok(u8::from(failed))
 }
 
 /// What the guard would refuse now. It looks at the targets' own paths, so it may hang like a measurement.
@@ -115,11 +122,9 @@ fn rehearsed(config: &Config, texts: &Texts, survey: &Survey) -> Vec<Problem> {
     refused.unwrap_or_else(|| vec![checkup::not_rehearsed(texts)])
 }
 
-fn print(loaded: &Loaded, samples: Option<&[Sample]>, args: &Check, context: Context<'_>, out: &mut dyn Write) -> super::Answer {
-    let (config, problems) = match &loaded.result {
-        Ok(config) => (Some(config), &config.remarks),
-        Err(problems) => (None, problems),
-    };
+/// Prints all of it, and says whether there are errors.
+fn print(loaded: &Loaded, samples: Option<&[Sample]>, context: Context<'_>, out: &mut dyn Write) -> io::Result<bool> {
+    let (config, problems) = (loaded.result.as_ref().ok(), loaded.problems());
     let count = |level| problems.iter().filter(|problem| problem.severity == level).count();
     let (errors, warnings) = (count(Level::Error), count(Level::Warning));
     let views = |config: &Config| {
@@ -137,7 +142,7 @@ fn print(loaded: &Loaded, samples: Option<&[Sample]>, args: &Check, context: Con
         playbooks.iter().try_for_each(|playbook| page.playbook(playbook))?;
         page.summary(&summary(config, errors, warnings))?;
     }
-    Ok(u8::from(errors > 0 || (args.strict && warnings > 0)))
+    Ok(errors > 0)
 }
 
 /// The files that were named, and the others from where the agent would take them; with what else lies beside them.

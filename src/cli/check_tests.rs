@@ -121,7 +121,14 @@ fn the_condition_that_is_printed_says_what_the_file_says() {
 fn warnings_fail_only_a_strict_check() {
     let place = Place::new(TELLS, Some(TOLD));
     assert_eq!(place.check(&Check::default(), false).0, 0);
-    assert_eq!(place.check(&Check { strict: true, ..Check::default() }, false).0, 1);
+    let strict =
+        |accept: &[&str]| Check { strict: true, accept: accept.iter().map(|code| (*code).to_owned()).collect(), ..Check::default() };
+    assert_eq!(place.check(&strict(&[]), false).0, 1);
+    let (code, out) = place.check(&strict(&["nobody_told"]), false);
+    assert!(code == 0 && out.contains("no channel reaches a person"), "what is accepted is shown all the same: {out}");
+    assert_eq!(place.check(&strict(&["weak_verify"]), false).0, 1);
+    let unknown = run(&strict(&["nobody-tld"]), context(&place.places()), &mut Vec::new()).unwrap_err();
+    assert!(unknown.exit == 2 && unknown.to_string().contains("did you mean \"nobody_told\"?"), "{unknown}");
 }
 
 #[test]

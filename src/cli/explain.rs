@@ -26,13 +26,21 @@ pub struct ExplainArgs {
 pub fn run(args: &ExplainArgs, json: bool, out: &mut dyn Write) -> Answer {
     match &args.code {
         Some(name) => {
-            let code = codes::find(&plain(name)).ok_or_else(|| unknown(name))?;
+            let code = code(name)?;
             if json { writeln!(out, "{:#}", json!(code))? } else { describe(code, out)? }
         }
         None if json => writeln!(out, "{:#}", json!({"codes": codes::all().collect::<Vec<_>>()}))?,
         None => list(out)?,
     }
     Ok(exit::DONE)
+}
+
+/// The code that was named.
+///
+/// # Errors
+/// There is none (exit code 2).
+pub(super) fn code(name: &str) -> Result<&'static Code, Failure> {
+    codes::find(&plain(name)).ok_or_else(|| unknown(name))
 }
 
 /// The code in `error[CODE]`, in capitals, or with dashes: whatever was copied.

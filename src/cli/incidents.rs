@@ -8,7 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::agent::Desk;
+use super::agent::{Desk, remark};
 use super::fields::{list, print, span, text, time};
 use super::{Answer, Failure, exit, markdown, table};
 use crate::record::escape::terminal;
@@ -54,7 +54,7 @@ pub fn run(args: &IncidentsArgs, desk: &Desk, out: &mut dyn Write) -> Answer {
             since_seconds: args.since.map(|since| since.as_secs_f64()),
         },
     };
-    let answer = desk.ask_or_read(&request)?;
+    let (answer, whence) = desk.ask_or_read(&request)?;
     if desk.json {
         print(&answer, out)?;
     } else if args.id.is_some() {
@@ -63,6 +63,7 @@ pub fn run(args: &IncidentsArgs, desk: &Desk, out: &mut dyn Write) -> Answer {
         let all = list(&answer["incidents"]);
         let shown = if all.is_empty() { none(args).to_owned() } else { summaries(all) };
         out.write_all(shown.as_bytes())?;
+        remark(whence.as_ref(), out)?;
     }
     Ok(exit::DONE)
 }

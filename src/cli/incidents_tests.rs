@@ -20,16 +20,18 @@ fn one(id: &str) -> IncidentsArgs {
 fn the_list_needs_no_agent_and_is_the_same_with_one() {
     let dir = tempfile::tempdir().unwrap();
     let all = IncidentsArgs::default();
-    assert_eq!(printed(|out| run(&all, &desk(dir.path(), false), out)), (0, "no incidents on record\n".to_owned()));
+    let nothing = format!("no incidents on record\n(no agent is running, and {} has no history)\n", dir.path().display());
+    assert_eq!(printed(|out| run(&all, &desk(dir.path(), false), out)), (0, nothing));
     let agent = Played::saying(Value::Null);
     test_history(dir.path(), &HISTORY);
     test_history(agent.dir.path(), &HISTORY);
     let (code, text) = printed(|out| run(&all, &desk(dir.path(), false), out));
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!((code, lines.len()), (0, 4), "{text}");
+    let whence = format!("(no agent is running; from the history in {})", dir.path().display());
+    assert_eq!((code, lines.len(), lines[4]), (0, 5, whence.as_str()), "{text}");
     assert!(lines[0].starts_with("ID") && lines[1].starts_with("9zzzzzzz  2026-11-22T14:55:00Z  escalated"), "newest first: {text}");
     assert!(lines[3].contains("disk") && lines[3].contains("mount=/data") && lines[3].contains("41 s"), "{text}");
-    assert_eq!(printed(|out| run(&all, &agent.desk(false), out)).1, text);
+    assert_eq!(printed(|out| run(&all, &agent.desk(false), out)).1, text.replace(&format!("{whence}\n"), ""));
     let (_, text) = printed(|out| run(&IncidentsArgs { open: true, ..all }, &agent.desk(true), out));
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!((answer["incidents"].as_array().unwrap().len(), &answer["incidents"][0]["id"]), (1, &json!("7f4abcde")));
@@ -69,8 +71,10 @@ fn an_id_must_be_of_one_incident() {
     let dir = tempfile::tempdir().unwrap();
     test_history(dir.path(), &HISTORY);
     for (id, word) in [("7f", "ambiguous_id"), ("x", "no_incident")] {
-        let (code, found, _) = failed(run(&one(id), &desk(dir.path(), false), &mut Vec::new()));
+        let (code, found, text) = failed(run(&one(id), &desk(dir.path(), false), &mut Vec::new()));
         assert_eq!((code, found.as_str()), (1, word));
+        let says_where = text.contains(&format!("from the history in {}", dir.path().display()));
+        assert_eq!(says_where, word == "no_incident", "{text}");
     }
 }
 

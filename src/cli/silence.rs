@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::agent::Desk;
+use super::agent::{Desk, remark};
 use super::fields::{list, print, scope, text, time};
 use super::{Answer, exit, span, table};
 use crate::record::escape::terminal;
@@ -40,14 +40,17 @@ pub struct SilenceArgs {
 /// # Errors
 /// When no agent is running where one is needed, or it refuses.
 pub fn run(args: &SilenceArgs, desk: &Desk, out: &mut dyn Write) -> Answer {
-    let answer = match (&args.expire, args.span) {
-        (Some(id), _) => desk.ask(&Request::ExpireSilence { id: id.clone() })?,
-        (None, Some(span)) => desk.ask(&Request::Silence {
-            playbook: args.playbook.clone(),
-            labels: args.labels.iter().cloned().collect(),
-            for_seconds: span.as_secs_f64(),
-            reason: args.reason.clone(),
-        })?,
+    let (answer, whence) = match (&args.expire, args.span) {
+        (Some(id), _) => (desk.ask(&Request::ExpireSilence { id: id.clone() })?, None),
+        (None, Some(span)) => {
+            let request = Request::Silence {
+                playbook: args.playbook.clone(),
+                labels: args.labels.iter().cloned().collect(),
+                for_seconds: span.as_secs_f64(),
+                reason: args.reason.clone(),
+            };
+            (desk.ask(&request)?, None)
+        }
         (None, None) => desk.ask_or_read(&Request::Silences)?,
     };
     if desk.json {
@@ -58,6 +61,7 @@ pub fn run(args: &SilenceArgs, desk: &Desk, out: &mut dyn Write) -> Answer {
         made(args, &answer["silence"], out)?;
     } else {
         out.write_all(shown(&answer["silences"]).as_bytes())?;
+        remark(whence.as_ref(), out)?;
     }
     Ok(exit::DONE)
 }
@@ -130,7 +134,8 @@ mod tests {
         let (_, text) = printed(|out| run(&list, &agent.desk(false), out));
         assert!(text.contains("ab12") && text.contains("everything") && text.contains("night \\u{202e}"), "{text}");
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(printed(|out| run(&list, &desk(dir.path(), false), out)), (0, "no silences\n".to_owned()));
+        let nothing = format!("no silences\n(no agent is running, and {} has no history)\n", dir.path().display());
+        assert_eq!(printed(|out| run(&list, &desk(dir.path(), false), out)), (0, nothing));
         let expire = args(&["--expire", "ab12"]).unwrap();
         assert_eq!(failed(run(&expire, &desk(dir.path(), false), &mut Vec::new())).0, 3);
         assert_eq!(printed(|out| run(&expire, &agent.desk(false), out)), (0, "silence ab12 has ended\n".to_owned()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
-use super::agent::Desk;
+use super::agent::{Desk, remark};
 use super::fields::{list, print, span, text, time};
 use super::{Answer, exit, table};
 use crate::record::escape::terminal;
@@ -25,11 +25,12 @@ pub struct StatsArgs {
 /// # Errors
 /// When the history cannot be read.
 pub fn run(args: &StatsArgs, desk: &Desk, out: &mut dyn Write) -> Answer {
-    let stats = desk.ask_or_read(&Request::Stats { since_seconds: args.since.map(|since| since.as_secs_f64()) })?;
+    let (stats, whence) = desk.ask_or_read(&Request::Stats { since_seconds: args.since.map(|since| since.as_secs_f64()) })?;
     if desk.json {
         print(&stats, out)?;
     } else {
         out.write_all(shown(&stats).as_bytes())?;
+        remark(whence.as_ref(), out)?;
     }
     Ok(exit::DONE)
 }

@@ -147,6 +147,17 @@ pub struct Loaded<T = Config> {
     pub result: Result<T, Vec<Problem>>,
 }
 
+impl Loaded {
+    /// Every problem: where the files are refused those that say why, else what is doubtful.
+    #[must_use]
+    pub fn problems(&self) -> &[Problem] {
+        match &self.result {
+            Ok(config) => &config.remarks,
+            Err(problems) => problems,
+        }
+    }
+}
+
 /// Reads and checks the files of a location.
 #[must_use]
 pub fn load(location: &Location) -> Loaded {

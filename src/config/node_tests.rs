@@ -23,15 +23,15 @@ fn check(text: &str, expected: &[&str]) {
 #[test]
 fn every_problem_is_reported_at_its_place() {
     check(r#"{"name": "a", "parts": [{"name": "b"}], "$comment": 1, "_x": 2, "x-y": 3}"#, &[]);
-    check("[]", &["f:1:1: error: $: expected an object, found a list"]);
+    check("[]", &["f:1:1: error: $: expected an object, found a list code=wrong_type"]);
     check(
         r#"{"parts": [{"name": 1, "size": 1.5}, {"size": -1}]}"#,
         &[
-            "f:1:1: error: $: the key \"name\" is missing",
-            "f:1:21: error: $.parts[0].name: expected text, found a number (write \"1\")",
-            "f:1:32: error: $.parts[0].size: expected a whole number, found 1.5",
-            "f:1:38: error: $.parts[1]: the key \"name\" is missing",
-            "f:1:47: error: $.parts[1].size: must not be under 0, found -1",
+            "f:1:1: error: $: the key \"name\" is missing code=missing_key",
+            "f:1:21: error: $.parts[0].name: expected text, found a number (write \"1\") code=wrong_type",
+            "f:1:32: error: $.parts[0].size: expected a whole number, found 1.5 code=wrong_type",
+            "f:1:38: error: $.parts[1]: the key \"name\" is missing code=missing_key",
+            "f:1:47: error: $.parts[1].size: must not be under 0, found -1 code=out_of_range",
         ],
     );
 }
@@ -47,9 +47,9 @@ fn a_near_miss_is_not_missing_as_well() {
     assert_eq!(
         found,
         [
-            "f:1:2: error: $.nmae: unknown key \"nmae\" (did you mean \"name\"?)",
-            "f:1:15: error: $[\"odd key\"]: unknown key \"odd key\" (allowed: name, size, parts)",
-            "f:1:40: error: $.size: the key \"size\" stands twice, first in this line (rename or remove one of them)"
+            "f:1:2: error: $.nmae: unknown key \"nmae\" (did you mean \"name\"?) code=unknown_key",
+            "f:1:15: error: $[\"odd key\"]: unknown key \"odd key\" (allowed: name, size, parts) code=unknown_key",
+            "f:1:40: error: $.size: the key \"size\" stands twice, first in this line (rename or remove one of them) code=duplicate_key"
         ]
     );
 }

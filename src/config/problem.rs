@@ -58,11 +58,12 @@ pub struct Problem {
 }
 
 impl fmt::Display for Problem {
-    /// `FILE:LINE:COLUMN: error: PATH: message (did you mean …)`, as the log shows it.
+    /// `FILE:LINE:COLUMN: error: PATH: message (did you mean …) code=unknown_key`, as the log shows it.
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, line, column, path, message, .. } = self;
+        let Self { file, line, column, path, message, code, .. } = self;
         write!(out, "{file}:{line}:{column}: {}: {path}: {message}", self.severity.name())?;
-        self.next_step().map_or(Ok(()), |next| write!(out, " ({next})"))
+        self.next_step().map_or(Ok(()), |next| write!(out, " ({next})"))?;
+        write!(out, " code={code}")
     }
 }
 

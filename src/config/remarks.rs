@@ -31,6 +31,10 @@ pub(crate) fn playbook(playbook: &Playbook, settings: &Settings, watches: &Watch
         let draft = Draft::warning("no_effect", "only a playbook without actions repeats its message");
         found.push((format!("{path}.repeat_seconds"), draft));
     }
+    if playbook.verify.is_some() && playbook.actions.is_empty() {
+        let draft = Draft::warning("no_effect", "without actions there is no heal to prove: it is over when the condition is false");
+        found.push((format!("{path}.verify"), draft));
+    }
     for action in &playbook.actions {
         found.extend(missing_program(action, reviews));
         found.extend(unknown_name(action, settings, watches));

@@ -142,19 +142,23 @@ const WEAK: &str = "weak_verify (leave verify out, and the condition must no lon
 fn doubtful_things_are_remarked_and_stop_nothing() {
     let disk = r#""condition": "disk_usage > 90""#;
     check_remarks("{}", &format!("{{{disk}, \"actions\": []}}"), &[]);
-    check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage < 95\"}}"), &[&format!("1:66 $.it.verify {WEAK}")]);
-    check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage <= 90\"}}"), &[]);
+    check_remarks(
+        "{}",
+        &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage < 95\"}}"),
+        &[&format!("1:66 $.it.verify {WEAK}"), "1:66 $.it.verify no_effect"],
+    );
+    check_remarks("{}", &format!("{{{disk}, \"actions\": [], \"verify\": \"disk_usage <= 90\"}}"), &["1:66 $.it.verify no_effect"]);
     check_remarks(
         r#"{"watch": {"processes": [{"name": "a"}]}}"#,
         r#"{"condition": "process_status == stopped", "actions": [], "verify": "process_status != running"}"#,
-        &[&format!("1:76 $.it.verify {WEAK}")],
+        &[&format!("1:76 $.it.verify {WEAK}"), "1:76 $.it.verify no_effect"],
     );
     check_remarks(
         "{}",
         &format!(
             "{{{disk}, \"actions\": [], \"cooldown_seconds\": 5, \"verify\": {{\"metric\": \"disk_usage\", \"operator\": \"<\", \"threshold\": 1, \"retry_interval_seconds\": 6}}}}"
         ),
-        &["1:173 $.it.verify.retry_interval_seconds retry_longer_than_cooldown"],
+        &["1:89 $.it.verify no_effect", "1:173 $.it.verify.retry_interval_seconds retry_longer_than_cooldown"],
     );
     check_remarks(r#"{"watch": {"disks": []}}"#, &format!("{{{disk}, \"actions\": []}}"), &["1:8 $.it no_target"]);
     check_remarks(

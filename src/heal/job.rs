@@ -78,14 +78,15 @@ pub(crate) fn prepare(healer: &Healer, incident: &Incident, index: usize, config
         Some(Err(refusal)) if refusal.kind == RefusalKind::MissingProgram && action.skip_if_missing => {
             return (Prepared::Skipped(refusal.reason), None);
         }
-        Some(Err(refusal)) => return (Prepared::Refused(refusal.reason), None),
+        Some(Err(refusal)) => return (Prepared::Refused(refusal.reason, refusal.kind.code()), None),
         Some(Ok(permit)) => Some(permit),
         None => None,
     };
-    if let Some(reason) =
-        permit.as_ref().and_then(|permit| wrong_user(action, permit)).or_else(|| not_restartable(action, &values, &config.settings))
-    {
-        return (Prepared::Refused(reason), None);
+    if let Some(reason) = permit.as_ref().and_then(|permit| wrong_user(action, permit)) {
+        return (Prepared::Refused(reason, Some("run_as_differs")), None);
+    }
+    if let Some(reason) = not_restartable(action, &values, &config.settings) {
+        return (Prepared::Refused(reason, RefusalKind::NotRestartable.code()), None);
     }
     let argv = permit.as_ref().map_or_else(|| vec![action.kind.line(&values)], |permit| permit.argv().to_vec());
     let ask = action.requires_approval || incident.playbook.requires_approval || permit.as_ref().is_some_and(Permit::requires_approval);

@@ -1,18 +1,21 @@
 //! What is remembered of a target between its incidents: the pause after a heal, the count of failures, the breaker, what
 //! people were told, and that somebody said no. It survives a restart. Pure.
 
+mod pause;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use pause::Breaker;
+use pause::LastDryRun;
+
 use crate::clock::Moment;
 use crate::config::playbook::{CooldownScope, Playbook};
-use crate::incident::{DedupKey, Incident, Opening, Status};
+use crate::incident::{DedupKey, Incident, Opening, Source, Status};
 use crate::sample::{Labels, SLEPT};
 
-/// The longest pause between two attempts of an open breaker.
-const LONGEST_PAUSE: Duration = Duration::from_secs(86_400);
 /// What is remembered of a playbook that is gone is forgotten after this (contract A26).
 const FORGOTTEN: Duration = Duration::from_secs(30 * 86_400);
 /// What is remembered of one target of one playbook. All times count on the clock that goes on while the machine sleeps.
@@ -33,6 +36,9 @@ pub struct Track {
     healed: Option<Box<Page>>,
     /// Open: no actions follow.
     pub breaker: Option<Box<Breaker>>,
+    /// A dry run said what it would do. Not saved: a new start, like a reload, is a change.
+    #[serde(skip)]
+    last_dry_run: Option<LastDryRun>,
     /// People were told, and not yet that it is over.
     pub page: Option<Page>,
     /// Since when the condition has been false.
@@ -52,19 +58,6 @@ pub struct Page {
     pub incident: String,
     /// When it ended.
     pub at: Moment,
-}
-
-/// A breaker that is open.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Breaker {
-    /// The incident that opened it.
-    pub incident: String,
-    /// When.
-    pub opened: Moment,
-    /// When one attempt is allowed; `None`: never.
-    pub retry: Option<Moment>,
-    /// How long that pause was; the next one is twice as long.
-    pause: Duration,
 }
 
 /// What keeps a key from opening an incident.
@@ -98,7 +91,13 @@ impl Track {
     fn is_idle(&self, now: Moment) -> bool {
         let paused = [self.cooldown, self.recorded].into_iter().flatten().any(|until| !until.is_due_after_sleep(now));
         let old = self.touched.is_some_and(|touched| now.since_with_sleep(touched) > FORGOTTEN);
-        !paused && (old || !self.is_open() && !self.denied && !self.left)
+        !paused && (old || !self.is_open() && !self.denied && !self.left && self.last_dry_run.is_none())
+    }
+
+    /// Until when nothing opens because of a heal, or of dry runs for the same trouble.
+    #[must_use]
+    pub fn paused(&self) -> Option<Moment> {
+        self.cooldown.into_iter().chain(self.last_dry_run.map(|last| last.until)).max_by_key(|until| until.boot)
     }
 
     fn stable_at(&self) -> Option<Duration> {
@@ -157,7 +156,7 @@ impl Tracks {
     pub(crate) fn cleared(&mut self, key: &DedupKey, now: Moment) {
         if self.get(key).is_some() {
             self.change(key, now, |track| {
-                (track.denied, track.left) = (false, false);
+                (track.denied, track.left, track.last_dry_run) = (false, false, None);
                 track.well.get_or_insert(now);
             });
         }
@@ -241,12 +240,21 @@ impl Tracks {
                 }
                 None
             }),
-            Status::Suppressed if incident.is_wanted() => self.change(&key, now, |track| {
+            Status::Suppressed if incident.wanted => self.change(&key, now, |track| {
                 (track.left, track.well) = (true, None);
+                None
+            }),
+            Status::DryRun if incident.source == Source::Detector => self.change(&key, now, |track| {
+                track.last_dry_run = Some(LastDryRun::after(track.last_dry_run, playbook.cooldown, now));
                 None
             }),
             _ => None,
         }
+    }
+
+    /// The files, or whether anything runs at all, may have changed: what dry runs said is worth saying again.
+    pub(crate) fn forget_dry_runs(&mut self) {
+        self.all.values_mut().for_each(|track| track.last_dry_run = None);
     }
 
     /// How this incident ended, if it is known to have ended last of its key, and whether that was for people to know.
@@ -282,6 +290,11 @@ impl Tracks {
             // The attempt that it allows is one like any other: a cooldown and a no hold it back too.
             Held::Free => {}
             held => return held,
+        }
+        // What a longer pause than the cooldown holds back is no news either.
+        let dry_run = own.and_then(|track| track.last_dry_run).filter(|last| last.pause > playbook.cooldown);
+        if let held @ Held::For(_) = dry_run.map_or(Held::Free, |last| wait(Some(last.until.boot))) {
+            return held;
         }
         if let Some(left) = self.left(playbook, &opening.target.identity, now) {
             return Held::Cooldown(left);
@@ -333,6 +346,7 @@ impl Tracks {
     pub(crate) fn reset(&mut self, key: &DedupKey, now: Moment) {
         self.change(key, now, |track| {
             (track.attempts, track.healed, track.breaker, track.cooldown, track.denied) = (0, None, None, None, false);
+            track.last_dry_run = None;
         });
     }
 
@@ -343,19 +357,6 @@ impl Tracks {
             self.all.remove(&key);
             self.changed.insert(key);
         }
-    }
-}
-
-impl Breaker {
-    fn open(incident: &Incident, now: Moment) -> Self {
-        let pause = incident.playbook.retry_after;
-        Self { incident: incident.id.clone(), opened: now, retry: (!pause.is_zero()).then(|| now.after(pause)), pause }
-    }
-
-    /// The attempt that it allowed is over: the next one comes after twice the time.
-    fn wait_longer(&mut self, playbook: &Playbook, now: Moment) {
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE).max(playbook.retry_after);
-        self.retry = (!playbook.retry_after.is_zero()).then(|| now.after(self.pause));
     }
 }
 

@@ -32,8 +32,9 @@ impl Incident {
                 self.actions[index].left_out(ActionStatus::Skipped, reason);
                 self.after_action(index, now)
             }
-            Prepared::Refused(reason) => {
-                self.note(now, "action_refused", format!("{}: {reason}", self.actions[index].description));
+            Prepared::Refused(reason, code) => {
+                let code = code.map(|code| format!(" code={code}")).unwrap_or_default();
+                self.note(now, "action_refused", format!("{}: {reason}{code}", self.actions[index].description));
                 self.actions[index].left_out(ActionStatus::Refused, reason);
                 self.after_action(index, now)
             }

@@ -105,13 +105,13 @@ impl ActionRecord {
         asked && self.kind.starts_with("service_") && self.outcome.as_ref().is_some_and(|outcome| outcome.end == End::Exited(5))
     }
 
-    /// Records the words that run, or would. A service shows with them what stands behind its name (contract D6).
+    /// Records the words that run, or would. A service shows with them what stands behind its name (contract D6); a program that
+    /// is not where programs are has its path, because its name says nothing: `/etc/init.d/web`.
     pub(super) fn decided(&mut self, status: ActionStatus, argv: Vec<String>) {
         if self.kind.starts_with("service_") && self.argv.is_empty() {
             let words: Vec<&str> = argv.iter().map(String::as_str).collect();
             if let Some((program, rest)) = words.split_first() {
-                let name = program.rsplit('/').next().unwrap_or(program);
-                self.command = format!("{}: {}", self.command, [&[name], rest].concat().join(" "));
+                self.command = format!("{}: {}", self.command, [&[known_by(program)], rest].concat().join(" "));
             }
         }
         self.status = status;
@@ -142,6 +142,44 @@ impl ActionRecord {
             End::Stopped => "ended because the agent stopped".to_owned(),
             End::Done => took,
             End::Failed(reason) => format!("{reason}, {took}"),
+        }
+    }
+}
+
+/// What people call a program: its name where it lies among programs (`/usr/bin`, `/sbin`), else its path.
+fn known_by(program: &str) -> &str {
+    match program.rsplit_once('/') {
+        Some((directory, name)) if directory.ends_with("/bin") || directory.ends_with("/sbin") => name,
+        _ => program,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_shows_the_program_behind_its_name() {
+        for (program, shown) in [
+            ("/usr/bin/systemctl", "systemctl"),
+            ("/sbin/service", "service"),
+            ("/etc/init.d/monit", "/etc/init.d/monit"),
+            ("/opt/cabin/web", "/opt/cabin/web"),
+            ("svc", "svc"),
+        ] {
+            let mut record = ActionRecord {
+                kind: Cow::Borrowed("service_restart"),
+                description: String::new(),
+                command: "restart service monit".to_owned(),
+                argv: Vec::new(),
+                status: ActionStatus::NotRun,
+                reason: None,
+                outcome: None,
+                started: None,
+                process: None,
+            };
+            record.decided(ActionStatus::Running, vec![program.to_owned(), "restart".to_owned()]);
+            assert_eq!(record.command, format!("restart service monit: {shown} restart"));
         }
     }
 }

@@ -51,8 +51,8 @@ pub enum Prepared {
     WouldRun(Vec<String>),
     /// There is no need for it.
     Skipped(String),
-    /// The guard refuses it, or what it needs is not there.
-    Refused(String),
+    /// The guard refuses it, or what it needs is not there: why, and the code that `autoheal explain` knows, if there is one.
+    Refused(String, Option<&'static str>),
     /// A human must say yes to exactly these: which action, and its words.
     Ask(Vec<(usize, Vec<String>)>),
 }

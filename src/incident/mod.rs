@@ -84,6 +84,9 @@ pub struct Incident {
     pub paged: bool,
     /// The agent ended in the middle of it.
     pub interrupted: bool,
+    /// It ended because a person wants its target to be as it is.
+    #[serde(default)]
+    pub wanted: bool,
     /// Its target went away while an action ran.
     gone: bool,
     phase: Phase,

@@ -7,7 +7,7 @@ use super::{Incident, Status};
 use crate::clock::Moment;
 use crate::config::playbook::Severity;
 use crate::placeholder::Values;
-use crate::sample::{STOPPED_BY_PERSON, Want};
+use crate::sample::Want;
 
 impl Incident {
     /// When [`Event::Tick`](super::event::Event::Tick) is due.
@@ -50,13 +50,6 @@ impl Incident {
     #[must_use]
     pub fn adopted(&self) -> Option<(usize, Moment)> {
         if let Phase::Adopted { index, until } = self.phase { Some((index, until)) } else { None }
-    }
-
-    /// Whether it ended because a person wants the target to be as it is.
-    #[must_use]
-    pub fn is_wanted(&self) -> bool {
-        let last = self.timeline.last();
-        self.status == Status::Suppressed && last.is_some_and(|entry| entry.text.starts_with(STOPPED_BY_PERSON))
     }
 
     /// Whether its end opens the breaker of its target.

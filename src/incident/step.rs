@@ -113,6 +113,7 @@ impl Incident {
             paged,
             sequence,
             interrupted: false,
+            wanted: false,
             gone: false,
             phase: Phase::Rechecking { index: 0, tries: 0 },
             playbook,
@@ -237,6 +238,7 @@ impl Incident {
         match self.playbook.condition.state_of(&self.target.identity, samples) {
             // Who asks for a heal by hand knows what he wants.
             Some(true) if !self.acted && self.source == Source::Detector && wanted.is_some() => {
+                self.wanted = true;
                 self.end(Status::Suppressed, wanted.unwrap_or_default(), now)
             }
             Some(true) => {

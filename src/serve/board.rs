@@ -32,6 +32,19 @@ pub struct Facts {
     pub data_dir: PathBuf,
 }
 
+impl Facts {
+    /// This configuration is in force; the problems are those of the file on disk that is no part of it. One that was in force
+    /// already, and of which the files were bad meanwhile, is no new generation.
+    pub fn put_in_force(&mut self, config: &Arc<Config>, problems: Vec<Problem>, now: Moment) {
+        if !Arc::ptr_eq(&self.config, config) {
+            (self.generation, self.loaded) = (self.generation + 1, now);
+        }
+        self.config = Arc::clone(config);
+        let good = problems.is_empty();
+        (self.state, self.problems) = if good { ("ok", config.remarks.clone()) } else { ("rejected", problems) };
+    }
+}
+
 impl Board {
     /// A board with these facts.
     #[must_use]
@@ -48,5 +61,34 @@ impl Board {
     /// Changes them.
     pub fn change(&self, change: impl FnOnce(&mut Facts)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{parse, source::Text};
+
+    #[test]
+    fn a_generation_lasts_until_another_configuration_is_in_force() {
+        let config = || Arc::new(parse(&Text::new("p", "{}"), &Text::new("s", "{}")).unwrap());
+        let (first, started) = (config(), Moment::now());
+        let mut facts = Facts {
+            config: Arc::clone(&first),
+            state: "rejected",
+            loaded: started,
+            generation: 1,
+            problems: Vec::new(),
+            started,
+            dry_run: false,
+            data_dir: PathBuf::new(),
+        };
+        let later = started.after(Duration::from_secs(60));
+        facts.put_in_force(&first, Vec::new(), later);
+        assert_eq!((facts.state, facts.generation, facts.loaded), ("ok", 1, started), "the files were bad for a while");
+        facts.put_in_force(&config(), first.remarks.clone(), later);
+        assert_eq!((facts.state, facts.generation, facts.loaded), ("rejected", 2, later), "one of the files is new, the other bad");
     }
 }

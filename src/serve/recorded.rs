@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::protocol::{Refusal, Request};
-use crate::record::history::SilenceRow;
 use crate::record::history::read::{Filter, Found, Reader};
+use crate::record::history::{FILE, SilenceRow};
 use crate::record::json::to_the_millisecond;
 use crate::record::stats::Stats;
 
@@ -44,6 +44,12 @@ pub fn answer(data_dir: &Path, request: &Request, now: Timestamp) -> Result<Valu
         }
         _ => Err(only_an_agent()),
     }
+}
+
+/// Whether there is a history to answer from.
+#[must_use]
+pub fn has_history(data_dir: &Path) -> bool {
+    data_dir.join(FILE).exists()
 }
 
 fn nothing(request: &Request, now: Timestamp) -> Result<Value, Refusal> {

@@ -27,7 +27,7 @@ pub fn of(facts: &Facts, standing: &Standing, samples: &[Sample], recorder: &Rec
         Some(with(key, json!({"attempts": track.attempts, "opened_at": at(breaker.opened), "incident": breaker.incident})))
     });
     let cooldowns = standing.tracks.iter().filter_map(|(key, track)| {
-        let until = track.cooldown.filter(|until| !until.is_due_after_sleep(now))?;
+        let until = track.paused().filter(|until| !until.is_due_after_sleep(now))?;
         Some(with(key, json!({"until": at(until)})))
     });
     let incidents = standing.incidents.iter().map(|incident| json!(incident.summary(Some(&report_path(&facts.data_dir, incident)))));

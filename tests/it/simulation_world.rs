@@ -278,7 +278,7 @@ impl History {
         let ask = incident.playbook.requires_approval || incident.playbook.actions[index].requires_approval;
         let prepared = match self.random.below(20) {
             0 => Prepared::Skipped("no need".to_owned()),
-            1 => Prepared::Refused("not allowed".to_owned()),
+            1 => Prepared::Refused("not allowed".to_owned(), None),
             _ if self.healer.dry_run() || incident.dry_run => Prepared::WouldRun(argv),
             _ if ask && !incident.is_approved(index, &argv) => Prepared::Ask(vec![(index, argv)]),
             _ => {

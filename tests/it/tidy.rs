@@ -33,6 +33,7 @@ const CORE: &[&str] = &[
     "src/heal/healer",
     "src/heal/outcome.rs",
     "src/heal/silence.rs",
+    "src/heal/track",
     "src/heal/track.rs",
     "src/record/escape.rs",
     "src/record/json.rs",
@@ -274,4 +275,18 @@ fn what_security_md_names_as_its_proof_is_there() {
     };
     let missing: Vec<_> = proofs.into_iter().filter(|name| !is_there(name)).collect();
     assert!(missing.is_empty(), "SECURITY.md names what is not there: {missing:?}");
+}
+
+/// serde names every status that there is when it is given none of them.
+fn statuses() -> Vec<String> {
+    let error = serde_json::from_str::<autoheal::incident::Status>("\"?\"").unwrap_err().to_string();
+    let expected = error.split_once("expected one of").expect("serde lists them").1;
+    Regex::new("`([a-z_]+)`").unwrap().captures_iter(expected).map(|found| found[1].to_owned()).collect()
+}
+
+#[test]
+fn the_table_of_statuses_has_each_in_order() {
+    let row = Regex::new(r"(?m)^\| `([a-z_]+)` \| [^|]{10,} \| [^|]{5,} \|$").unwrap();
+    let rows: Vec<String> = row.captures_iter(&read("docs/incidents.md")).map(|found| found[1].to_owned()).collect();
+    assert_eq!(rows, statuses());
 }

@@ -361,7 +361,7 @@ impl Simulation {
         *count += 1;
         let prepared = match (&script.skip, &script.refuse) {
             (Some(reason), _) => Prepared::Skipped(reason.clone()),
-            (_, Some(reason)) => Prepared::Refused(reason.clone()),
+            (_, Some(reason)) => Prepared::Refused(reason.clone(), Some("command_refused")),
             _ if dry_run => Prepared::WouldRun(vec![command]),
             _ if script.ask && !incident.is_approved(index, std::slice::from_ref(&command)) => Prepared::Ask(vec![(index, vec![command])]),
             _ => {

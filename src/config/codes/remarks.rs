@@ -25,7 +25,7 @@ codes! {
         "It is checked, so that the file stays good for the version that has it, but nothing comes of it now.",
         Settings: r#"{"http": {"listen": "127.0.0.1:7433"}}"# => r#"{"http": null}"#;
     Warning no_effect: "a key has no effect here",
-        "repeat_seconds repeats the message of a playbook without actions, and retry_count of an action belongs to a rung of a ladder. Elsewhere nothing comes of them.",
+        "repeat_seconds repeats the message of a playbook without actions, verify proves a heal, which needs actions, and retry_count of an action belongs to a rung of a ladder. Elsewhere nothing comes of them.",
         Playbook: r#"{"condition": "disk_usage > 90%", "actions": [{"type": "top_processes"}], "repeat_seconds": 600}"#
             => r#"{"condition": "disk_usage > 90%", "actions": [], "repeat_seconds": 600}"#;
     Note no_target: "nothing that is watched can trigger this playbook",

@@ -195,3 +195,39 @@ pub enum RefusalKind {
     /// A running process that the settings do not call restartable.
     NotRestartable,
 }
+
+impl RefusalKind {
+    /// The code that `autoheal explain` knows, if one says more.
+    #[must_use]
+    pub fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Text | Self::Syntax | Self::Placeholder | Self::NoRule | Self::Path | Self::UnsafeProgram => Some("command_refused"),
+            Self::MissingProgram => Some("program_missing"),
+            Self::UnknownService => Some("unknown_service"),
+            Self::NotRestartable => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_of_refusals_are_explained() {
+        let kinds = [
+            RefusalKind::Text,
+            RefusalKind::Syntax,
+            RefusalKind::Placeholder,
+            RefusalKind::NoRule,
+            RefusalKind::Path,
+            RefusalKind::MissingProgram,
+            RefusalKind::UnsafeProgram,
+            RefusalKind::UnknownService,
+            RefusalKind::NotRestartable,
+        ];
+        for code in kinds.into_iter().filter_map(RefusalKind::code).chain(["run_as_differs"]) {
+            assert!(crate::config::codes::find(code).is_some(), "{code}");
+        }
+    }
+}

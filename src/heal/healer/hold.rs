@@ -265,6 +265,7 @@ impl Healer {
     /// Incidents that have not started an action end when their playbook was withdrawn.
     pub(super) fn configured(&mut self, playbooks: &HashMap<String, Arc<Playbook>>, dry_run: bool, now: Moment, effects: &mut Vec<Effect>) {
         self.dry_run = dry_run;
+        self.tracks.forget_dry_runs();
         self.held_back.renew(playbooks);
         self.held_back.wake_all();
         let gone = |id: &str| playbooks.get(id).is_none_or(|playbook| !playbook.enabled);

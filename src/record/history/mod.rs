@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 use serde_json::Value;
 
-pub use open::OpenError;
+pub use open::{FILE, OpenError};
 pub use rows::{ApprovalRow, Entry, IncidentRow, NotificationRow, Restored, SilenceRow, StepRow};
 
 /// The database, open for writing.

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{History, Opened, schema};
 
 /// The name of the database in the data directory.
-pub(super) const FILE: &str = "history.db";
+pub const FILE: &str = "history.db";
 /// What SQLite keeps beside it.
 const SIDES: [&str; 3] = ["", "-wal", "-shm"];
 /// Readers do not block the writer, so this is for a backup or a curious person at most.
