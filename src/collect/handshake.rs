@@ -1,7 +1,7 @@
 //! A TLS handshake in order to look at the chain that a server shows, whatever it is worth; with STARTTLS where asked.
 
-use std::io::{Error, ErrorKind, IoSlice, Read, Result as IoResult, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, ToSocketAddrs};
+use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
+use super::dial::{self, Socket};
 use super::{reason, tls};
 use crate::clock::Moment;
 use crate::config::settings::StartTls;
@@ -85,7 +86,7 @@ fn base_config() -> ClientConfig {
     BASE.get_or_init(build).clone()
 }
 
-fn handshake(connection: &mut ClientConnection, stream: &mut Timed) -> IoResult<()> {
+fn handshake(connection: &mut ClientConnection, stream: &mut Socket) -> IoResult<()> {
     while connection.is_handshaking() {
         connection.complete_io(stream)?;
     }
@@ -99,20 +100,9 @@ fn tls_reason(error: &Error, timeout: Duration) -> String {
     }
 }
 
-fn connect(host: &str, port: u16, end: Moment) -> IoResult<Timed> {
+fn connect(host: &str, port: u16, end: Moment) -> IoResult<Socket> {
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    let addresses = look_up(host, port, end)?;
-    let mut last = Error::other("host not found");
-    for (index, address) in addresses.iter().enumerate() {
-        // An address that does not answer must leave time for the next one.
-        let rest = u32::try_from(addresses.len() - index).unwrap_or(1);
-        let share = left(end)? / rest;
-        match TcpStream::connect_timeout(address, share.max(Duration::from_millis(1))) {
-            Ok(stream) => return Ok(Timed::new(stream, end)),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    dial::connect(&look_up(host, port, end)?, end)
 }
 
 /// The addresses of a host, in the order of the resolver. A resolver can take minutes: it works on a thread of its own, which it
@@ -127,76 +117,12 @@ fn look_up(host: &str, port: u16, end: Moment) -> IoResult<Vec<SocketAddr>> {
         let found = (host.as_str(), port).to_socket_addrs();
         let _ = answer.send(found.map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>()));
     })?;
-    let found = answered.recv_timeout(left(end)?).map_err(|_| Error::from(ErrorKind::TimedOut))?;
+    let found = answered.recv_timeout(dial::left(end, Moment::now())?).map_err(|_| Error::from(ErrorKind::TimedOut))?;
     found.map_err(|error| Error::other(reason::look_up(&error)))
 }
 
-/// Time that is left.
-fn left(end: Moment) -> IoResult<Duration> {
-    let left = end.since(Moment::now());
-    if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
-}
-
-/// A connection with one deadline for everything: a server that sends a byte now and then gains nothing.
-struct Timed {
-    stream: TcpStream,
-    end: Moment,
-    /// The limits that the socket has for one call.
-    limits: (Option<Duration>, Option<Duration>),
-}
-
-/// A limit of the socket may be this much over what is left of the time: most handshakes then need to set it once.
-const SLACK: Duration = Duration::from_millis(100);
-
-impl Timed {
-    fn new(stream: TcpStream, end: Moment) -> Self {
-        Self { stream, end, limits: (None, None) }
-    }
-
-    /// How the socket's limit must be set, if it must.
-    fn limit(&self, known: Option<Duration>) -> IoResult<Option<Duration>> {
-        let left = left(self.end)?;
-        Ok(Some(left).filter(|left| known.is_none_or(|known| known > *left + SLACK)))
-    }
-
-    fn limit_write(&mut self) -> IoResult<()> {
-        if let Some(limit) = self.limit(self.limits.1)? {
-            self.stream.set_write_timeout(Some(limit))?;
-            self.limits.1 = Some(limit);
-        }
-        Ok(())
-    }
-}
-
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> IoResult<usize> {
-        if let Some(limit) = self.limit(self.limits.0)? {
-            self.stream.set_read_timeout(Some(limit))?;
-            self.limits.0 = Some(limit);
-        }
-        self.stream.read(buffer)
-    }
-}
-
-impl Write for Timed {
-    fn write(&mut self, bytes: &[u8]) -> IoResult<usize> {
-        self.limit_write()?;
-        self.stream.write(bytes)
-    }
-
-    /// The messages of one flight of a handshake go out together.
-    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> IoResult<usize> {
-        self.limit_write()?;
-        self.stream.write_vectored(pieces)
-    }
-
-    fn flush(&mut self) -> IoResult<()> {
-        self.stream.flush()
-    }
-}
-
 /// The clear-text part. Answers are read byte by byte, so that nothing of what follows is swallowed.
-fn upgrade(stream: &mut Timed, protocol: StartTls) -> IoResult<()> {
+fn upgrade(stream: &mut Socket, protocol: StartTls) -> IoResult<()> {
     match protocol {
         StartTls::Smtp => {
             smtp_answer(stream, "220")?;
@@ -219,12 +145,12 @@ fn upgrade(stream: &mut Timed, protocol: StartTls) -> IoResult<()> {
 }
 
 /// The last line of an SMTP answer has a blank after the code, the others a dash.
-fn smtp_answer(stream: &mut Timed, code: &str) -> IoResult<()> {
+fn smtp_answer(stream: &mut Socket, code: &str) -> IoResult<()> {
     answer(stream, |line| line.as_bytes().get(3) != Some(&b'-'), |line| line.starts_with(code))
 }
 
 /// Reads lines up to the last one of an answer, which must be good.
-fn answer(stream: &mut Timed, is_last: impl Fn(&str) -> bool, is_good: impl Fn(&str) -> bool) -> IoResult<()> {
+fn answer(stream: &mut Socket, is_last: impl Fn(&str) -> bool, is_good: impl Fn(&str) -> bool) -> IoResult<()> {
     for _ in 0..MAX_LINES {
         let line = read_line(stream)?;
         if is_last(&line) {
@@ -235,7 +161,7 @@ fn answer(stream: &mut Timed, is_last: impl Fn(&str) -> bool, is_good: impl Fn(&
     Err(Error::other("no STARTTLS here: the server's answer has no end"))
 }
 
-fn read_line(stream: &mut Timed) -> IoResult<String> {
+fn read_line(stream: &mut Socket) -> IoResult<String> {
     let mut line = Vec::new();
     let mut byte = [0];
     while line.len() < MAX_LINE_BYTES {

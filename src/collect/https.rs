@@ -1,29 +1,25 @@
 //! HTTP clients for strangers: bounded, never redirected, and judging a server's certificate as the certificate collector does, in the same words. ureq's own verifier
 //! refuses a certificate that the operator named himself if it is its own authority, and its reasons have no bounds.
 
-use std::fmt;
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration as Span;
 
 use jiff::Timestamp;
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, Error as TlsError, OtherError, SignatureScheme, StreamOwned};
+use rustls::{ClientConfig, DigitallySignedStruct, Error as TlsError, OtherError, SignatureScheme};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::time::{Duration, Instant};
-use ureq::unversioned::transport::{
-    Buffers, ConnectionDetails, Connector, Either, LazyBuffers, NextTimeout, TcpConnector, Transport, TransportAdapter,
-};
+use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Error};
 
 use super::chain::judge;
 use super::tls::{self, Roots, Trust};
+use super::wire::Wires;
 
 /// A longer header is a fault.
 const HEADER_BYTES: usize = 16 * 1024;
@@ -55,8 +51,8 @@ pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
         Trust::Anybody => Some(None),
         Trust::Host | Trust::File { .. } => Some(Some(tls::roots(trust)?)),
     };
-    let tls = Https(roots.map(|roots| Arc::new(client(Judge { roots }))));
-    Ok(Agent::with_parts(config, ().chain(TcpConnector::default()).chain(tls), Addresses::default()))
+    let wires = Wires(roots.map(|roots| Arc::new(client(Judge { roots }))));
+    Ok(Agent::with_parts(config, wires, Addresses::default()))
 }
 
 /// Why there is no answer, in words that an operator knows.
@@ -102,88 +98,6 @@ impl Resolver for Addresses {
             }
             _ => self.0.resolve(uri, config, timeout),
         }
-    }
-}
-
-/// Wraps a connection into TLS where the address asks for it. `None`: no such address was expected.
-struct Https(Option<Arc<ClientConfig>>);
-
-impl<In: Transport> Connector<In> for Https {
-    type Out = Either<In, Tls>;
-
-    fn connect(&self, details: &ConnectionDetails, chained: Option<In>) -> Result<Option<Self::Out>, Error> {
-        let Some(transport) = chained else { return Ok(None) };
-        if !details.needs_tls() {
-            return Ok(Some(Either::A(transport)));
-        }
-        let config = self.0.as_ref().ok_or(Error::Tls("no TLS was prepared for this address"))?;
-        let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host).map_err(|_| Error::Tls("the address has no host name that a certificate could be for"))?;
-        let mut conn = ClientConnection::new(Arc::clone(config), name)?;
-        let mut sock = TransportAdapter::new(transport.boxed(), Arc::clone(&details.current_time));
-        sock.set_timeout(left(details));
-        while conn.is_handshaking() {
-            conn.complete_io(&mut sock)?;
-        }
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
-        Ok(Some(Either::B(Tls { buffers, stream: StreamOwned::new(conn, sock) })))
-    }
-}
-
-/// What the connection took is no longer there for the handshake.
-fn left(details: &ConnectionDetails) -> NextTimeout {
-    let spent = match ((details.current_time)(), details.now) {
-        (Instant::Exact(now), Instant::Exact(began)) => now.saturating_duration_since(began),
-        _ => Span::ZERO,
-    };
-    let after = match details.timeout.after {
-        Duration::Exact(whole) => Duration::Exact(whole.saturating_sub(spent).max(Span::from_millis(1))),
-        never => never,
-    };
-    NextTimeout { after, ..details.timeout }
-}
-
-impl fmt::Debug for Https {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Https")
-    }
-}
-
-/// A connection after its handshake.
-struct Tls {
-    buffers: LazyBuffers,
-    stream: StreamOwned<ClientConnection, TransportAdapter>,
-}
-
-impl Transport for Tls {
-    fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
-    }
-
-    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.get_mut().set_timeout(timeout);
-        Ok(self.stream.write_all(&self.buffers.output()[..amount])?)
-    }
-
-    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.get_mut().set_timeout(timeout);
-        let amount = self.stream.read(self.buffers.input_append_buf())?;
-        self.buffers.input_appended(amount);
-        Ok(amount > 0)
-    }
-
-    fn is_open(&mut self) -> bool {
-        self.stream.get_mut().get_mut().is_open()
-    }
-
-    fn is_tls(&self) -> bool {
-        true
-    }
-}
-
-impl fmt::Debug for Tls {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Tls")
     }
 }
 

@@ -10,6 +10,7 @@ pub(crate) mod certificate;
 pub(crate) mod chain;
 mod counts;
 mod deaths;
+mod dial;
 mod disk;
 mod entry;
 mod exclusions;
@@ -44,6 +45,7 @@ mod slot;
 pub(crate) mod test_rig;
 pub mod tls;
 mod units;
+mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,121 @@
+//! How ureq's requests reach a server: over a [`Socket`], and through TLS where the address asks for it.
+
+use std::fmt;
+use std::io::{ErrorKind, Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use ureq::Error;
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
+
+use super::dial::{self, Socket};
+use crate::clock::Moment;
+
+/// A request without a deadline has this one.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// Makes the connections of an agent, with this configuration for TLS. `None`: no such address is expected.
+pub(super) struct Wires(pub(super) Option<Arc<ClientConfig>>);
+
+impl Connector for Wires {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Self::Out>, Error> {
+        let end = end(details.timeout);
+        let late = |error| failure(error, details.timeout);
+        let socket = dial::connect(&details.addrs, end).map_err(late)?;
+        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        if !details.needs_tls() {
+            return Ok(Some(Box::new(Wire { buffers, stream: socket })));
+        }
+        let config = self.0.as_ref().ok_or(Error::Tls("no TLS was prepared for this address"))?;
+        let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host).map_err(|_| Error::Tls("the address has no host name that a certificate could be for"))?;
+        let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock).map_err(late)?;
+        }
+        Ok(Some(Box::new(Wire { buffers, stream })))
+    }
+}
+
+impl fmt::Debug for Wires {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Wires")
+    }
+}
+
+/// When this much time is over.
+fn end(timeout: NextTimeout) -> Moment {
+    Moment::now().after((*timeout.after).min(LONGEST))
+}
+
+fn failure(error: std::io::Error, timeout: NextTimeout) -> Error {
+    match error.kind() {
+        ErrorKind::TimedOut | ErrorKind::WouldBlock => Error::Timeout(timeout.reason),
+        _ => error.into(),
+    }
+}
+
+/// What bytes go through: a socket, or TLS over one.
+trait Stream: Read + Write + Send + Sync + 'static {
+    const TLS: bool;
+
+    fn socket(&mut self) -> &mut Socket;
+}
+
+impl Stream for Socket {
+    const TLS: bool = false;
+
+    fn socket(&mut self) -> &mut Socket {
+        self
+    }
+}
+
+impl Stream for StreamOwned<ClientConnection, Socket> {
+    const TLS: bool = true;
+
+    fn socket(&mut self) -> &mut Socket {
+        &mut self.sock
+    }
+}
+
+/// A connection that is ready for requests.
+struct Wire<S> {
+    buffers: LazyBuffers,
+    stream: S,
+}
+
+impl<S: Stream> Transport for Wire<S> {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        &mut self.buffers
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
+        self.stream.socket().set_end(end(timeout));
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failure(error, timeout))
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
+        self.stream.socket().set_end(end(timeout));
+        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|error| failure(error, timeout))?;
+        self.buffers.input_appended(amount);
+        Ok(amount > 0)
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.stream.socket().is_quiet()
+    }
+
+    fn is_tls(&self) -> bool {
+        S::TLS
+    }
+}
+
+impl<S: Stream> fmt::Debug for Wire<S> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Wire")
+    }
+}
