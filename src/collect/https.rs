@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::client::Resumption;
@@ -24,12 +25,32 @@ use super::wire::Wires;
 /// A longer header is a fault.
 const HEADER_BYTES: usize = 16 * 1024;
 
-/// A client that does what it is told and no more: it connects directly, whatever the environment says of proxies, takes every
-/// status and every redirect as an answer, and trusts whom it is told to. With `keep_alive` connections are used again.
+/// Who autoheal says it is.
+pub(crate) const USER_AGENT: &str = concat!("autoheal/", env!("CARGO_PKG_VERSION"));
+
+/// Any kind of answer will do.
+pub(crate) const ACCEPT: &str = "*/*";
+
+/// How a client makes TLS; `None` where it makes none.
+pub(crate) type Tls = Option<Arc<ClientConfig>>;
+
+/// What this trust means for TLS.
 ///
 /// # Errors
 /// When the file of the roots cannot be used; the message names it.
-pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
+pub(crate) fn tls(trust: &Trust) -> Result<Tls, String> {
+    let roots = match trust {
+        Trust::Plain => return Ok(None),
+        Trust::Anybody => None,
+        Trust::Host | Trust::File { .. } => Some(tls::roots(trust)?),
+    };
+    Ok(Some(Arc::new(client(Judge { roots }))))
+}
+
+/// A client that does what it is told and no more: it connects directly, whatever the environment says of proxies, takes every
+/// status and every redirect as an answer, and trusts whom it is told to. A request takes at most `timeout`, unless it has a
+/// deadline of its own. With `keep_alive` the last connection is used again.
+pub(crate) fn agent(tls: Tls, keep_alive: bool, timeout: Option<Duration>) -> Agent {
     let idle = usize::from(keep_alive);
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -37,22 +58,17 @@ pub(crate) fn agent(trust: &Trust, keep_alive: bool) -> Result<Agent, String> {
         .max_redirects_will_error(false)
         .proxy(None)
         .allow_non_standard_methods(true)
-        .user_agent(concat!("autoheal/", env!("CARGO_PKG_VERSION")))
-        .accept("*/*")
+        .user_agent(USER_AGENT)
+        .accept(ACCEPT)
         .input_buffer_size(HEADER_BYTES)
         // A buffer that is full is over the limit: else ureq would say that the server went away.
         .max_response_header_size(HEADER_BYTES - 1)
         .output_buffer_size(4 * 1024)
-        .max_idle_connections(idle * 512)
-        .max_idle_connections_per_host(idle * 4)
+        .max_idle_connections(idle)
+        .max_idle_connections_per_host(idle)
+        .timeout_global(timeout)
         .build();
-    let roots = match trust {
-        Trust::Plain => None,
-        Trust::Anybody => Some(None),
-        Trust::Host | Trust::File { .. } => Some(Some(tls::roots(trust)?)),
-    };
-    let wires = Wires(roots.map(|roots| Arc::new(client(Judge { roots }))));
-    Ok(Agent::with_parts(config, wires, Addresses::default()))
+    Agent::with_parts(config, Wires(tls), Addresses::default())
 }
 
 /// Why there is no answer, in words that an operator knows.

@@ -4,7 +4,7 @@ use std::io::{Error as IoError, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ureq::http::{Request, Uri};
+use ureq::http::{HeaderValue, Request, Uri};
 use ureq::{Agent, Error};
 
 use super::shared::Shared;
@@ -18,18 +18,26 @@ use crate::sample::{Labels, Sample, Target, Value};
 /// More of a body is not read.
 const BODY_BYTES: u64 = 64 * 1024;
 
+/// Most health checks say less than this.
+const USUAL_BODY_BYTES: usize = 512;
+
 /// Measures one endpoint.
 #[derive(Debug)]
 pub(crate) struct Latency {
     entry: EndpointEntry,
     target: Arc<Target>,
     shared: Shared,
+    /// What is sent each time, or why it cannot be.
+    request: Result<Request<()>, String>,
+    /// Who sends it, and whom that trusts.
+    agent: Option<(Trust, Agent)>,
 }
 
 impl Latency {
     pub(crate) fn new(entry: EndpointEntry, shared: Shared) -> Self {
         let target = target(&entry);
-        Self { entry, target, shared }
+        let request = request(&entry).map_err(|error| format!("not a request that can be made: {error}"));
+        Self { entry, target, shared, request, agent: None }
     }
 
     fn trust(&self) -> Trust {
@@ -37,35 +45,46 @@ impl Latency {
         if https { Trust::new(self.entry.ca_file.as_deref(), self.entry.insecure) } else { Trust::Plain }
     }
 
-    /// One request. A connection that was kept may have been closed by the server meanwhile, which says nothing about the
-    /// server: then a new one is tried, in the time that is left.
-    fn request(&self) -> Result<Answer, Failure> {
+    /// The agent of the last request, if it still trusts whom it should.
+    fn agent(&mut self) -> Result<Agent, String> {
         let trust = self.trust();
-        let agent = |keep| self.shared.agent(&trust, keep).map_err(Failure::Ours);
+        match &self.agent {
+            Some((same, agent)) if *same == trust => Ok(agent.clone()),
+            _ => {
+                let agent = https::agent(self.shared.tls(&trust)?, self.entry.keep_alive, Some(self.entry.timeout));
+                self.agent = Some((trust, agent.clone()));
+                Ok(agent)
+            }
+        }
+    }
+
+    /// One request. A connection that was kept may have been closed by the server meanwhile, which says nothing about the
+    /// server: then a new one is tried, in the time that is left. The agent keeps one at most, and none that failed.
+    fn ask(&mut self) -> Result<Answer, Failure> {
+        let agent = self.agent().map_err(Failure::Ours)?;
+        if !self.entry.keep_alive {
+            return self.attempt(&agent, None);
+        }
         let began = Moment::now();
-        let answer = self.attempt(&agent(self.entry.keep_alive)?, self.entry.keep_alive, self.entry.timeout);
+        let answer = self.attempt(&agent, None);
         let left = self.entry.timeout.saturating_sub(Moment::now().since(began));
         match answer {
-            Err(Failure::Target(_)) if self.entry.keep_alive && !left.is_zero() => self.attempt(&agent(false)?, false, left),
+            Err(Failure::Target(_)) if !left.is_zero() => self.attempt(&agent, Some(left)),
             answer => answer,
         }
     }
 
-    fn attempt(&self, agent: &Agent, keep: bool, left: Duration) -> Result<Answer, Failure> {
+    /// Within `left` or, without it, in the time that the agent gives.
+    fn attempt(&self, agent: &Agent, left: Option<Duration>) -> Result<Answer, Failure> {
         let timeout = self.entry.timeout;
-        let mut request = Request::builder().method(self.entry.method.as_str()).uri(&self.entry.url);
-        for (name, value) in &self.entry.headers {
-            request = request.header(name, value);
+        let mut request = self.request.clone().map_err(Failure::Ours)?;
+        if let Some(left) = left {
+            request = agent.configure_request(request).timeout_global(Some(left)).build();
         }
-        if !keep && !self.entry.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("connection")) {
-            request = request.header("connection", "close");
-        }
-        let request = request.body(()).map_err(|error| Failure::Ours(format!("not a request that can be made: {error}")))?;
-        let request = agent.configure_request(request).timeout_global(Some(left)).build();
         let began = Moment::now();
         let mut response = agent.run(request).map_err(|error| failure(&error, timeout))?;
         let status = response.status().as_u16();
-        let mut body = Vec::new();
+        let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
         let read = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut body);
         let took = Moment::now().since(began);
         read.map_err(|error| Failure::Body(status, body_failure(error, timeout)))?;
@@ -117,7 +136,7 @@ impl Latency {
     /// Measures with a client whose connections somebody else has made.
     #[cfg(any(test, fuzzing))]
     pub(crate) fn measure_by(&self, agent: &Agent) -> Vec<Sample> {
-        self.judge(self.attempt(agent, false, self.entry.timeout))
+        self.judge(self.attempt(agent, Some(self.entry.timeout)))
     }
 }
 
@@ -127,8 +146,24 @@ impl Collector for Latency {
     }
 
     fn measure(&mut self) -> Vec<Sample> {
-        self.judge(self.request())
+        let answer = self.ask();
+        self.judge(answer)
     }
+}
+
+/// What an entry asks for. The headers that are the same each time are made here, and only once.
+fn request(entry: &EndpointEntry) -> Result<Request<()>, ureq::http::Error> {
+    let mut request = Request::builder().method(entry.method.as_str()).uri(&entry.url);
+    for (name, value) in &entry.headers {
+        request = request.header(name, value);
+    }
+    let ours = [("user-agent", https::USER_AGENT), ("accept", https::ACCEPT), ("connection", "close")];
+    for (name, value) in &ours[..if entry.keep_alive { 2 } else { 3 }] {
+        if !entry.headers.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            request = request.header(*name, HeaderValue::from_static(value));
+        }
+    }
+    request.body(())
 }
 
 struct Answer {

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::deaths::Deaths;
 use super::hold::{Hold, Holds};
+use super::https::{self, Tls};
 use super::interest::Interest;
 use super::mount_table::MountTable;
 use super::mounts::Mounts;
@@ -22,7 +23,7 @@ struct Inner {
     turn: AtomicU64,
     processes: Mutex<Table>,
     mounts: Mutex<MountTable>,
-    agents: Mutex<HashMap<(Trust, bool), ureq::Agent>>,
+    tls: Mutex<HashMap<Trust, Tls>>,
     exclusions: Exclusions,
     interest: Interest,
     units: Units,
@@ -37,7 +38,7 @@ impl Shared {
             turn: AtomicU64::new(1),
             processes: Mutex::default(),
             mounts: Mutex::default(),
-            agents: Mutex::default(),
+            tls: Mutex::default(),
             exclusions,
             interest: Interest::default(),
             units: Units::default(),
@@ -67,20 +68,20 @@ impl Shared {
         self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner).look(self.turn())
     }
 
-    /// The HTTP agent for this kind of trust; with `keep_alive` connections are used again. TLS roots are built once for each.
+    /// How clients of this trust make TLS; built once for each.
     ///
     /// # Errors
     /// When the file of the roots cannot be used; the message names it.
-    pub(crate) fn agent(&self, trust: &Trust, keep_alive: bool) -> Result<ureq::Agent, String> {
-        let mut agents = self.0.agents.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(agent) = agents.get(&(trust.clone(), keep_alive)) {
-            return Ok(agent.clone());
+    pub(crate) fn tls(&self, trust: &Trust) -> Result<Tls, String> {
+        let mut known = self.0.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(tls) = known.get(trust) {
+            return Ok(tls.clone());
         }
-        let agent = super::https::agent(trust, keep_alive)?;
-        // An agent with an older version of the same file is of no use any more.
-        agents.retain(|(other, _), _| !other.is_older_version_of(trust));
-        agents.insert((trust.clone(), keep_alive), agent.clone());
-        Ok(agent)
+        let tls = https::tls(trust)?;
+        // What was made of an older version of the same file is of no use any more.
+        known.retain(|other, _| !other.is_older_version_of(trust));
+        known.insert(trust.clone(), tls.clone());
+        Ok(tls)
     }
 
     /// From now on the deaths of watched processes are told of there.

@@ -11,7 +11,6 @@ use crate::collect::Exclusions;
 use crate::collect::https;
 use crate::collect::latency::Latency;
 use crate::collect::shared::Shared;
-use crate::collect::tls::Trust;
 use crate::config::settings::EndpointEntry;
 use crate::config::source::Text;
 use crate::config::{parse_settings, settings};
@@ -60,7 +59,7 @@ fn without_time(samples: &[Sample]) -> (String, Option<f64>) {
 }
 
 fn agent() -> Agent {
-    static AGENT: LazyLock<Agent> = LazyLock::new(|| https::agent(&Trust::Plain, false).expect("without TLS nothing can fail"));
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| https::agent(None, false, None));
     AGENT.clone()
 }
 

@@ -193,8 +193,12 @@ fn explain(error: &ureq::Error, limit: Duration) -> String {
 /// has closed meanwhile would fail the next request.
 fn agent() -> &'static Agent {
     // The host's own roots need no file that could be unreadable.
-    static AGENT: LazyLock<Agent> = LazyLock::new(|| https::agent(&Trust::Host, false).expect("only a ca_file can fail"));
+    static AGENT: LazyLock<Agent> = LazyLock::new(|| trusting(&Trust::Host).expect("only a ca_file can fail"));
     &AGENT
+}
+
+fn trusting(trust: &Trust) -> Result<Agent, String> {
+    Ok(https::agent(https::tls(trust)?, false, None))
 }
 
 #[cfg(test)]

@@ -197,6 +197,6 @@ fn certificates_are_verified() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(certificate.as_bytes()).unwrap();
     let trust = Trust::new(Some(file.path()), false);
-    let trusting: &'static Agent = Box::leak(Box::new(https::agent(&trust, false).unwrap()));
+    let trusting: &'static Agent = Box::leak(Box::new(super::trusting(&trust).unwrap()));
     assert_eq!(request_by(trusting, "POST", &url, &[], None, &success(), &limit(10)).unwrap(), "HTTP/1.1 204 No Content");
 }
