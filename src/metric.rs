@@ -220,7 +220,7 @@ pub static METRICS: &[Metric] = &placed([
         "api_latency_ms",
         "ms",
         ENDPOINT,
-        "whole request: look-up, connect, TLS, headers, up to 64 KiB of body; infinite when it failed",
+        "whole request: look-up, connect, TLS, headers, up to 64 KiB of body; infinite when it failed; from 100 ms on its remark says where the time went",
     ),
     words("api_status", &["up", "down"], ENDPOINT, "down: refused, timed out, TLS error, unexpected status or body"),
     number("http_status", "", ENDPOINT, "status code; absent where there was no answer"),

@@ -19,6 +19,7 @@ use ureq::unversioned::transport::NextTimeout;
 use ureq::{Agent, Error};
 
 use super::chain::judge;
+use super::stages::Marks;
 use super::tls::{self, Roots, Trust};
 use super::wire::Wires;
 
@@ -49,8 +50,8 @@ pub(crate) fn tls(trust: &Trust) -> Result<Tls, String> {
 
 /// A client that does what it is told and no more: it connects directly, whatever the environment says of proxies, takes every
 /// status and every redirect as an answer, and trusts whom it is told to. A request takes at most `timeout`, unless it has a
-/// deadline of its own. With `keep_alive` the last connection is used again.
-pub(crate) fn agent(tls: Tls, keep_alive: bool, timeout: Option<Duration>) -> Agent {
+/// deadline of its own. With `keep_alive` the last connection is used again. How far a request comes is marked.
+pub(crate) fn agent(tls: Tls, keep_alive: bool, timeout: Option<Duration>, marks: &Arc<Marks>) -> Agent {
     let idle = usize::from(keep_alive);
     let config = Agent::config_builder()
         .http_status_as_error(false)
@@ -68,7 +69,7 @@ pub(crate) fn agent(tls: Tls, keep_alive: bool, timeout: Option<Duration>) -> Ag
         .max_idle_connections_per_host(idle)
         .timeout_global(timeout)
         .build();
-    Agent::with_parts(config, Wires(tls), Addresses::default())
+    Agent::with_parts(config, Wires { tls, marks: Arc::clone(marks) }, Addresses::default())
 }
 
 /// Why there is no answer, in words that an operator knows.

@@ -8,6 +8,7 @@ use ureq::http::{HeaderValue, Request, Uri};
 use ureq::{Agent, Error};
 
 use super::shared::Shared;
+use super::stages::Marks;
 use super::tls::{self, Trust};
 use super::{Collector, https, reason};
 use crate::clock::Moment;
@@ -21,6 +22,9 @@ const BODY_BYTES: u64 = 64 * 1024;
 /// Most health checks say less than this.
 const USUAL_BODY_BYTES: usize = 512;
 
+/// An answer that takes this long has a remark that says where the time went.
+const SLOW: Duration = Duration::from_millis(100);
+
 /// Measures one endpoint.
 #[derive(Debug)]
 pub(crate) struct Latency {
@@ -31,13 +35,14 @@ pub(crate) struct Latency {
     request: Result<Request<()>, String>,
     /// Who sends it, and whom that trusts.
     agent: Option<(Trust, Agent)>,
+    marks: Arc<Marks>,
 }
 
 impl Latency {
     pub(crate) fn new(entry: EndpointEntry, shared: Shared) -> Self {
         let target = target(&entry);
         let request = request(&entry).map_err(|error| format!("not a request that can be made: {error}"));
-        Self { entry, target, shared, request, agent: None }
+        Self { entry, target, shared, request, agent: None, marks: Arc::default() }
     }
 
     fn trust(&self) -> Trust {
@@ -51,7 +56,8 @@ impl Latency {
         match &self.agent {
             Some((same, agent)) if *same == trust => Ok(agent.clone()),
             _ => {
-                let agent = https::agent(self.shared.tls(&trust)?, self.entry.keep_alive, Some(self.entry.timeout));
+                let tls = self.shared.tls(&trust)?;
+                let agent = https::agent(tls, self.entry.keep_alive, Some(self.entry.timeout), &self.marks);
                 self.agent = Some((trust, agent.clone()));
                 Ok(agent)
             }
@@ -76,19 +82,21 @@ impl Latency {
 
     /// Within `left` or, without it, in the time that the agent gives.
     fn attempt(&self, agent: &Agent, left: Option<Duration>) -> Result<Answer, Failure> {
-        let timeout = self.entry.timeout;
         let mut request = self.request.clone().map_err(Failure::Ours)?;
         if let Some(left) = left {
             request = agent.configure_request(request).timeout_global(Some(left)).build();
         }
+        self.marks.take();
         let began = Moment::now();
-        let mut response = agent.run(request).map_err(|error| failure(&error, timeout))?;
+        let late = || format!("{}: {}", reason::timed_out(self.entry.timeout), self.marks.take().in_words_until(began));
+        let mut response = agent.run(request).map_err(|error| failure(&error, late))?;
         let status = response.status().as_u16();
         let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
         let read = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut body);
         let took = Moment::now().since(began);
-        read.map_err(|error| Failure::Body(status, body_failure(error, timeout)))?;
-        Ok(Answer { status, body, took })
+        read.map_err(|error| Failure::Body(status, body_failure(error, late)))?;
+        let remark = (took >= SLOW).then(|| self.marks.take().in_words(began, took));
+        Ok(Answer { status, body, took, remark })
     }
 
     /// Why the answer is not the expected one.
@@ -101,16 +109,16 @@ impl Latency {
         (!found).then(|| format!("the body does not match /{pattern}/"))
     }
 
-    fn samples(&self, outcome: Result<(u16, Duration), (Option<u16>, String)>) -> Vec<Sample> {
+    fn samples(&self, outcome: Result<Answer, (Option<u16>, String)>) -> Vec<Sample> {
         let now = Moment::now();
         let known = |name, value, reason| Sample { reason, ..Sample::known(metric::named(name), &self.target, value, now) };
-        let (latency, word, status, reason) = match outcome {
-            Ok((status, took)) => (Value::Number(took.as_secs_f64() * 1000.0), "up", Some(status), None),
-            Err((status, reason)) => (Value::Infinite, "down", status, Some(reason)),
+        let (latency, remark, word, status, reason) = match outcome {
+            Ok(Answer { status, took, remark, .. }) => (Value::Number(took.as_secs_f64() * 1000.0), remark, "up", Some(status), None),
+            Err((status, reason)) => (Value::Infinite, Some(reason.clone()), "down", status, Some(reason)),
         };
         let code = status.map(f64::from).ok_or_else(|| reason.clone().unwrap_or_default());
         vec![
-            known("api_latency_ms", latency, reason.clone()),
+            known("api_latency_ms", latency, remark),
             known("api_status", Value::Text(word.into()), reason),
             Sample::number(metric::named("http_status"), &self.target, code, now),
         ]
@@ -120,10 +128,10 @@ impl Latency {
     fn judge(&self, answer: Result<Answer, Failure>) -> Vec<Sample> {
         self.samples(match answer {
             Ok(answer) => match self.fault(&answer) {
-                None => Ok((answer.status, answer.took)),
+                None => Ok(answer),
                 Some(reason) => Err((Some(answer.status), reason)),
             },
-            Err(Failure::Target(reason)) => Err((None, reason)),
+            Err(Failure::Target(reason) | Failure::Late(reason)) => Err((None, reason)),
             Err(Failure::Body(status, reason)) => Err((Some(status), reason)),
             Err(Failure::Ours(reason)) => {
                 let now = Moment::now();
@@ -170,11 +178,15 @@ struct Answer {
     status: u16,
     body: Vec<u8>,
     took: Duration,
+    /// What took how long, of a slow one.
+    remark: Option<String>,
 }
 
 enum Failure {
     /// The target failed: infinite.
     Target(String),
+    /// It did not answer in time, which is the same.
+    Late(String),
     /// It failed after the status.
     Body(u16, String),
     /// Autoheal or the host failed, which says nothing about the target: unknown.
@@ -188,11 +200,11 @@ pub(crate) fn target(entry: &EndpointEntry) -> Arc<Target> {
     Target::new(Labels::from([("endpoint", entry.name.as_str()), ("host", host)]), Labels::from([("url", entry.url.as_str())]))
 }
 
-fn failure(error: &Error, timeout: Duration) -> Failure {
+fn failure(error: &Error, late: impl FnOnce() -> String) -> Failure {
     Failure::Target(match error {
-        Error::Timeout(_) => reason::timed_out(timeout),
+        Error::Timeout(_) => return Failure::Late(late()),
         Error::Io(error) if reason::is_our_own(error) => return Failure::Ours(reason::plain(error)),
-        Error::Io(error) => io_reason(error, timeout),
+        Error::Io(error) => io_reason(error),
         Error::HostNotFound => "host not found".to_owned(),
         Error::ConnectionFailed => "connection failed".to_owned(),
         Error::BadUri(why) => return Failure::Ours(format!("not a URL that can be requested: {why}")),
@@ -200,19 +212,20 @@ fn failure(error: &Error, timeout: Duration) -> Failure {
     })
 }
 
-fn io_reason(error: &IoError, timeout: Duration) -> String {
+/// Never that the time is over: connections say that as ureq does.
+fn io_reason(error: &IoError) -> String {
     let inner = error.get_ref();
     match inner.and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(fault) => tls::reason(fault),
         None if error.to_string().contains("failed to lookup address") => reason::look_up(error),
-        None => reason::io(error, timeout),
+        None => reason::io(error, Duration::ZERO),
     }
 }
 
-fn body_failure(error: IoError, timeout: Duration) -> String {
+fn body_failure(error: IoError, late: impl FnOnce() -> String) -> String {
     match error.downcast::<Error>() {
-        Ok(Error::Timeout(_)) => reason::timed_out(timeout),
-        Ok(Error::Io(error)) | Err(error) => io_reason(&error, timeout),
+        Ok(Error::Timeout(_)) => late(),
+        Ok(Error::Io(error)) | Err(error) => io_reason(&error),
         Ok(other) => https::reason(&other),
     }
 }

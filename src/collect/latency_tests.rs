@@ -71,6 +71,63 @@ fn a_trickle_does_not_outlast_the_deadline() {
     down(short(trickle("HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")), "timed out", Some(200.0));
 }
 
+/// The milliseconds behind each name in a remark.
+fn stages(remark: &str) -> Vec<(String, f64)> {
+    let stage = |part: &str| {
+        let (name, ms) = part.strip_suffix(" ms").unwrap().rsplit_once(' ').unwrap();
+        (name.to_owned(), ms.parse().unwrap())
+    };
+    remark.split(", ").map(stage).collect()
+}
+
+#[test]
+fn a_slow_answer_says_where_the_time_went() {
+    let slow = |before: u64, within: u64| {
+        server(move |mut stream| {
+            read_head(&mut stream);
+            pause(Duration::from_millis(before));
+            let _ = stream.write_all(&OK.as_bytes()[..20]);
+            pause(Duration::from_millis(within));
+            let _ = stream.write_all(&OK.as_bytes()[20..]);
+        })
+    };
+    for (before, within) in [(150, 0), (0, 150)] {
+        let samples = measure(at(slow(before, within)));
+        let latency = sample(&samples, "api_latency_ms");
+        let stages = stages(latency.reason.as_ref().unwrap());
+        let [(connect, connected), (first, answered), (total, took)] = &stages[..] else { panic!("{stages:?}") };
+        assert_eq!((&**connect, &**first, &**total), ("connect", "first byte", "total"));
+        assert!(connected <= answered && answered <= took, "{stages:?}");
+        assert!((took - value(&samples, "api_latency_ms")).abs() <= 0.5, "{stages:?}");
+        assert!(if before > 0 { *answered >= 149.0 } else { took - answered >= 149.0 }, "{stages:?}");
+        assert_eq!(sample(&samples, "api_status").reason, None);
+    }
+}
+
+#[test]
+fn what_comes_too_late_says_how_far_it_came() {
+    let reason = |entry: EndpointEntry| {
+        let samples = measure(EndpointEntry { timeout: Duration::from_millis(300), ..entry });
+        let reason = sample(&samples, "api_latency_ms").reason.clone().unwrap();
+        reason
+            .strip_prefix("timed out after 0.3 s: connect ")
+            .unwrap_or_else(|| panic!("{reason}"))
+            .split_once(" ms, ")
+            .unwrap()
+            .1
+            .to_owned()
+    };
+    assert_eq!(reason(at(silent())), "no first byte");
+    assert_eq!(reason(EndpointEntry { url: format!("https://{}/", silent()), insecure: true, ..at(silent()) }), "no TLS");
+    let unfinished = server(|mut stream| {
+        read_head(&mut stream);
+        let _ = stream.write_all(&OK.as_bytes()[..20]);
+        crate::collect::test_rig::hold(stream);
+    });
+    let (first, end) = (reason(at(unfinished)), ", no end");
+    assert!(first.starts_with("first byte ") && first.ends_with(end), "{first}");
+}
+
 #[test]
 fn a_redirect_is_an_answer() {
     let address = answering("HTTP/1.1 302 Found\r\nlocation: http://127.0.0.1:1/\r\ncontent-length: 0\r\n\r\n");
@@ -225,6 +282,6 @@ fn a_kept_connection_whose_server_is_gone_does_not_double_the_deadline() {
     assert_eq!(text(&probe.measure(), "api_status"), "up");
     let began = Moment::now();
     let samples = probe.measure();
-    assert_eq!(sample(&samples, "api_status").reason.as_deref(), Some("timed out after 0.6 s"));
+    assert_eq!(sample(&samples, "api_status").reason.as_deref(), Some("timed out after 0.6 s: no first byte"));
     assert!(Moment::now().since(began) < Duration::from_millis(1100), "{:?}", Moment::now().since(began));
 }

@@ -41,6 +41,7 @@ mod sampling;
 mod schedule;
 pub(crate) mod shared;
 mod slot;
+mod stages;
 #[cfg(test)]
 pub(crate) mod test_rig;
 pub mod tls;

@@ -6,18 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, StreamOwned};
+use rustls::{ClientConnection, StreamOwned};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
 use super::dial::{self, Socket};
+use super::https::Tls;
+use super::stages::Marks;
 use crate::clock::Moment;
 
 /// A request without a deadline has this one.
 const LONGEST: Duration = Duration::from_hours(24);
 
-/// Makes the connections of an agent, with this configuration for TLS. `None`: no such address is expected.
-pub(super) struct Wires(pub(super) Option<Arc<ClientConfig>>);
+/// Makes the connections of an agent, and marks how far its request came.
+pub(super) struct Wires {
+    pub(super) tls: Tls,
+    pub(super) marks: Arc<Marks>,
+}
 
 impl Connector for Wires {
     type Out = Box<dyn Transport>;
@@ -25,19 +30,23 @@ impl Connector for Wires {
     fn connect(&self, details: &ConnectionDetails<'_>, _chained: Option<()>) -> Result<Option<Self::Out>, Error> {
         let end = end(details.timeout);
         let late = |error| failure(error, details.timeout);
+        self.marks.reach(|stages| stages.found = true);
         let socket = dial::connect(&details.addrs, end).map_err(late)?;
+        self.marks.reach(|stages| stages.connected = Some(Moment::now()));
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        let marks = Arc::clone(&self.marks);
         if !details.needs_tls() {
-            return Ok(Some(Box::new(Wire { buffers, stream: socket })));
+            return Ok(Some(Box::new(Wire { buffers, stream: socket, marks })));
         }
-        let config = self.0.as_ref().ok_or(Error::Tls("no TLS was prepared for this address"))?;
+        let config = self.tls.as_ref().ok_or(Error::Tls("no TLS was prepared for this address"))?;
         let host = details.uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host).map_err(|_| Error::Tls("the address has no host name that a certificate could be for"))?;
         let mut stream = StreamOwned::new(ClientConnection::new(Arc::clone(config), name)?, socket);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(late)?;
         }
-        Ok(Some(Box::new(Wire { buffers, stream })))
+        marks.reach(|stages| stages.secured = Some(Moment::now()));
+        Ok(Some(Box::new(Wire { buffers, stream, marks })))
     }
 }
 
@@ -86,6 +95,7 @@ impl Stream for StreamOwned<ClientConnection, Socket> {
 struct Wire<S> {
     buffers: LazyBuffers,
     stream: S,
+    marks: Arc<Marks>,
 }
 
 impl<S: Stream> Transport for Wire<S> {
@@ -95,13 +105,20 @@ impl<S: Stream> Transport for Wire<S> {
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.socket().set_end(end(timeout));
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failure(error, timeout))
+        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failure(error, timeout))?;
+        self.marks.reach(|stages| stages.sent = true);
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.socket().set_end(end(timeout));
         let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|error| failure(error, timeout))?;
         self.buffers.input_appended(amount);
+        if amount > 0 {
+            self.marks.reach(|stages| {
+                stages.first_byte.get_or_insert_with(Moment::now);
+            });
+        }
         Ok(amount > 0)
     }
 

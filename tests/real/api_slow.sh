@@ -74,6 +74,7 @@ curl -fsS -o /dev/null "http://127.0.0.1:$port/break"
 need 30 "that it is slow is healed, proven and reported" has_report api_slow "✅ resolved" endpoint=shop
 report=$(reports api_slow)
 check_report "$report"
+check "the report says where the time went" section_has "$report" "Initial State" "first byte 8"
 check "the POST is in the report" section_has "$report" "Actions Taken" "POST http://127.0.0.1:$port/admin/reset-pool"
 check "its answer too" section_has "$report" "Actions Taken" "pool reset"
 check "the rung that was not needed is shown as not run" section_has "$report" "Actions Taken" "⏸️ Not run"

@@ -1,7 +1,7 @@
 //! `http`: one request, under one deadline for everything from the look-up of the name to the body.
 
 use std::io::Read;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -198,7 +198,7 @@ fn agent() -> &'static Agent {
 }
 
 fn trusting(trust: &Trust) -> Result<Agent, String> {
-    Ok(https::agent(https::tls(trust)?, false, None))
+    Ok(https::agent(https::tls(trust)?, false, None, &Arc::default()))
 }
 
 #[cfg(test)]
