@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Fresh, Measured, Want};
 use crate::clock::Moment;
+use crate::metric::Metric;
 use crate::sample::{Labels, Sample};
 
 /// Up to so many requests look through all samples themselves.
@@ -70,6 +71,11 @@ impl Requests {
             // Who asked may have gone meanwhile.
             let _ = order.reply.send(Measured { token: order.token, samples });
         }
+    }
+
+    /// The metrics that somebody waits for.
+    pub(crate) fn metrics(&self) -> impl Iterator<Item = &'static Metric> {
+        self.0.iter().flat_map(|request| &request.order.wants).map(|want| want.metric)
     }
 
     /// Whether nobody waits for anything.

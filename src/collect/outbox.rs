@@ -72,7 +72,7 @@ impl Outbox {
         !self.fresh.is_empty()
     }
 
-    /// Whether something waits for room. Between two flushes nothing else is kept.
+    /// Whether something waits for room.
     pub(crate) fn is_behind(&self) -> bool {
         !self.waiting.is_empty() || !self.gone.is_empty()
     }
@@ -207,6 +207,7 @@ mod tests {
         outbox.flush(&[Kind::Disk, Kind::LogFile]).unwrap();
         assert_eq!(receiver.recv().unwrap(), Batch { settled: vec![Kind::Disk, Kind::LogFile], ..Batch::default() });
     }
+
     #[test]
     fn what_is_gone_takes_only_the_samples_before_it_along() {
         let (sender, receiver) = bounded(1);

@@ -27,6 +27,9 @@ const FIRST_LOOK: Duration = Duration::from_millis(2);
 /// While the queue moves, the pause between two looks doubles up to this.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
+/// A queue that will be empty within this, at the pace since the last look, needs nobody else.
+const SOON: Duration = Duration::from_millis(50);
+
 /// A queue that nobody took from for this long means that all who are at work wait for something.
 const SLOW: Duration = Duration::from_millis(1);
 
@@ -77,6 +80,8 @@ pub(crate) struct Pool {
     submitted: bool,
     /// The first thread was started for it, and comes by itself.
     first: bool,
+    /// When the queue was looked at last, and how many had been taken from it then.
+    before: (Moment, usize),
     /// When the next look is due, and how long after the last one.
     look: (Moment, Duration),
 }
@@ -88,7 +93,15 @@ impl Pool {
 
     fn with_cap(cap: usize) -> Self {
         let (desk, bell) = Desk::new();
-        Self { cap, desk: Arc::new(desk), bell, submitted: false, first: false, look: (Moment::now(), FIRST_LOOK) }
+        Self {
+            cap,
+            desk: Arc::new(desk),
+            bell,
+            submitted: false,
+            first: false,
+            before: (Moment::now(), 0),
+            look: (Moment::now(), FIRST_LOOK),
+        }
     }
 
     /// Queues a measurement. It begins with [`Self::grow`] at the latest, which belongs behind the last of them.
@@ -133,30 +146,45 @@ impl Pool {
     pub(crate) fn next_look(&self) -> Option<Moment> {
         let load = self.desk.load();
         let soon = load.idle > 0 || load.threads < BASE.min(self.cap);
-        let look = if soon { self.look.0 } else { self.look.0.max(load.taken_at.after(STUCK)) };
+        let look = if soon { self.look.0 } else { self.look.0.max(load.moved_at.after(STUCK)) };
         (load.waiting > 0 && (soon || load.threads < self.cap)).then_some(look)
     }
 
-    /// Puts a thread to work on what was submitted, and later others if it does not get through: one if the queue moves, else as
+    /// Puts a thread to work on what was submitted, and later others if it does not get through soon: one if the queue moves, else as
     /// many as are at work, so that a few steps of two milliseconds suffice for many hung targets.
     pub(crate) fn grow(&mut self, now: Moment) {
         let load = self.desk.load();
-        let submitted = std::mem::take(&mut self.submitted);
-        if load.waiting == 0 || !(submitted || self.look.0.is_due(now)) {
+        let (submitted, first) = (std::mem::take(&mut self.submitted), std::mem::take(&mut self.first));
+        let due = self.look.0.is_due(now);
+        if load.waiting == 0 || !(submitted || due) {
             return;
         }
-        let quiet = if submitted { Duration::ZERO } else { now.since(load.taken_at) };
-        let pause = if submitted || quiet >= SLOW { FIRST_LOOK } else { (self.look.1 * 2).min(LAST_LOOK) };
-        self.look = (now.after(pause), pause);
-        let helpers = match std::mem::take(&mut self.first) {
-            true => 0,
-            false if quiet >= SLOW => (load.threads - load.idle).clamp(1, load.waiting),
-            false => 1,
+        let quiet = now.since(load.moved_at);
+        let helpers = if first && load.idle == 0 {
+            0
+        } else if due && quiet >= SLOW {
+            (load.threads - load.idle).clamp(1, load.waiting)
+        } else {
+            usize::from(submitted || !self.is_soon(load, now))
         };
+        self.before = (now, load.taken);
+        let pause = if submitted || quiet >= SLOW { FIRST_LOOK } else { (self.look.1 * 2).min(LAST_LOOK) };
+        // What is submitted brings the look nearer, and never puts it off.
+        if due || self.look.0 > now.after(pause) {
+            self.look = (now.after(pause), pause);
+        }
         if let Err(reason) = self.help(load, helpers, quiet) {
             log::debug!("the pool of collectors does not grow: {reason}");
             self.look.0 = now.after(REFUSED);
         }
+    }
+
+    /// Whether what waits is through in a moment, at the pace since the last time.
+    #[expect(clippy::cast_precision_loss, reason = "far fewer measurements than 2^53")]
+    fn is_soon(&self, load: Load, now: Moment) -> bool {
+        let (at, taken) = self.before;
+        let moved = load.taken.wrapping_sub(taken);
+        now.since(at).as_secs_f64() * load.waiting as f64 <= SOON.as_secs_f64() * moved as f64
     }
 
     /// Wakes so many threads, or starts them.
@@ -189,168 +217,13 @@ impl Drop for Pool {
 }
 
 fn work(desk: &Desk) {
-    while let Some((Job { id, mut collector }, began)) = desk.next(IDLE) {
+    let mut done = None;
+    while let Some((Job { id, mut collector }, began)) = desk.next(done, IDLE) {
         let samples = measure(&mut *collector);
-        if !desk.back(Done { id, collector, began, samples }) {
-            return;
-        }
+        done = Some(Done { id, collector, began, samples });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use crossbeam_channel::bounded;
-
-    use super::*;
-    use crate::collect::test_rig::wait_until;
-
-    /// Measures when it is told to.
-    struct Gate(Receiver<()>);
-
-    impl Collector for Gate {
-        fn measure(&mut self) -> Vec<Sample> {
-            let _ = self.0.recv();
-            Vec::new()
-        }
-    }
-
-    struct Broken;
-
-    impl Collector for Broken {
-        fn measure(&mut self) -> Vec<Sample> {
-            panic!("broken on purpose");
-        }
-    }
-
-    fn submit(pool: &mut Pool, id: u64, collector: impl Collector + 'static) -> Result<(), String> {
-        pool.submit(Job { id, collector: Box::new(collector) }).map_err(|(_, reason)| reason)
-    }
-
-    fn free() -> Gate {
-        Gate(bounded(0).1)
-    }
-
-    fn threads(pool: &Pool) -> usize {
-        pool.desk.load().threads
-    }
-
-    /// Waits until so many are back.
-    #[track_caller]
-    fn back(pool: &mut Pool, wanted: usize) -> Vec<Done> {
-        let mut done = Vec::new();
-        wait_until("they are back", || {
-            pool.grow(Moment::now());
-            done.extend(pool.results());
-            done.len() >= wanted
-        });
-        done
-    }
-
-    #[test]
-    fn it_grows_while_threads_are_stuck() {
-        let (_held, gate) = bounded(0);
-        let mut pool = Pool::new();
-        for id in 0..20 {
-            submit(&mut pool, id, Gate(gate.clone())).unwrap();
-        }
-        submit(&mut pool, 20, free()).unwrap();
-        assert_eq!(back(&mut pool, 1)[0].id, 20);
-        assert!(threads(&pool) > 20);
-        assert!(pool.next_look().is_none(), "nothing is queued, nothing wakes");
-        assert_eq!(pool.open(), 20);
-    }
-
-    #[test]
-    fn it_stays_small_while_measurements_come_back() {
-        let mut pool = Pool::new();
-        for id in 0..200 {
-            submit(&mut pool, id, free()).unwrap();
-        }
-        let mut ids: Vec<u64> = back(&mut pool, 200).iter().map(|done| done.id).collect();
-        ids.sort_unstable();
-        assert_eq!(ids, (0..200).collect::<Vec<_>>());
-        assert!(threads(&pool) <= BASE);
-    }
-
-    #[test]
-    fn one_thread_is_woken_for_all_and_others_only_while_it_is_not_through() {
-        let (open, gate) = bounded(0);
-        let mut pool = Pool::new();
-        let mut now = Moment::now();
-        for id in 0..3 {
-            submit(&mut pool, id, Gate(gate.clone())).unwrap();
-        }
-        pool.grow(now);
-        for thread in 1..=3 {
-            wait_until("it is at work", || pool.desk.load().waiting == 3 - thread);
-            assert_eq!(threads(&pool), thread);
-            pool.grow(now);
-            assert_eq!(threads(&pool), thread, "not before the next look");
-            now = pool.look.0;
-            pool.grow(now);
-        }
-        drop(open);
-        back(&mut pool, 3);
-        wait_until("all wait", || pool.desk.load().idle == 3);
-        submit(&mut pool, 3, free()).unwrap();
-        submit(&mut pool, 4, free()).unwrap();
-        pool.grow(now);
-        assert!(pool.desk.load().idle >= 2);
-    }
-
-    #[test]
-    fn the_bell_rings_for_each_or_for_all() {
-        let (open, gate) = bounded(0);
-        let mut pool = Pool::new();
-        pool.gather(true);
-        for id in 0..2 {
-            submit(&mut pool, id, Gate(gate.clone())).unwrap();
-        }
-        pool.grow(Moment::now());
-        open.send(()).unwrap();
-        wait_until("the first is back", || pool.desk.load().waiting == 0);
-        assert!(pool.bell().is_empty(), "another one is under way");
-        pool.gather(false);
-        assert!(pool.bell().recv_timeout(IDLE).is_ok(), "nobody waits for the other any more");
-        assert_eq!(pool.results().len(), 1);
-        pool.gather(true);
-        open.send(()).unwrap();
-        assert!(pool.bell().recv_timeout(IDLE).is_ok(), "all are back");
-        assert_eq!(pool.results().len(), 1);
-    }
-
-    #[test]
-    fn no_more_threads_than_the_cap_and_none_at_all_is_said() {
-        let (_held, gate) = bounded(0);
-        let mut pool = Pool::with_cap(2);
-        for id in 0..10 {
-            submit(&mut pool, id, Gate(gate.clone())).unwrap();
-        }
-        for later in [20, 40, 60] {
-            pool.grow(Moment::now().after(Duration::from_millis(later)));
-        }
-        assert_eq!(threads(&pool), 2);
-        let refused = submit(&mut Pool::with_cap(0), 1, free()).unwrap_err();
-        assert!(refused.contains("threads"), "{refused}");
-    }
-
-    #[test]
-    fn a_panic_is_an_answer() {
-        let mut pool = Pool::new();
-        for id in 0..3 {
-            submit(&mut pool, id, Broken).unwrap();
-            let done = back(&mut pool, 1).remove(0);
-            assert_eq!((done.id, done.samples), (id, Err(Panicked("broken on purpose".to_owned()))));
-        }
-    }
-
-    #[test]
-    fn threads_that_wait_end_with_the_pool() {
-        let mut pool = Pool::new();
-        submit(&mut pool, 0, free()).unwrap();
-        back(&mut pool, 1);
-        let desk = Arc::clone(&pool.desk);
-        drop(pool);
-        wait_until("it ended", || desk.load().threads == 0);
-    }
-}
+#[path = "pool_tests.rs"]
+mod tests;

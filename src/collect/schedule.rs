@@ -94,8 +94,8 @@ impl Scheduler {
         loop {
             let now = Moment::now();
             self.notice_sleep(now);
-            self.tick(now);
             self.results();
+            self.tick(now);
             self.pool.grow(now);
             let now = Moment::now();
             if !self.gathers(now) && self.turn_ends(now) == Err(Unheard) {
@@ -118,9 +118,12 @@ impl Scheduler {
                 },
                 default(wait) => false,
             };
-            // Before the next tick: that can be another pass over the same thousands of targets.
-            if urgent && self.turn_ends(Moment::now()) == Err(Unheard) {
-                return;
+            if urgent {
+                // Before the next tick: that can be another pass over the same thousands of targets.
+                self.pool.grow(Moment::now());
+                if self.turn_ends(Moment::now()) == Err(Unheard) {
+                    return;
+                }
             }
         }
     }
@@ -145,7 +148,8 @@ impl Scheduler {
 
     /// Whether what was measured is left to gather: there is something, more is under way, and nobody waits for it.
     fn gathers(&mut self, now: Moment) -> bool {
-        let more = self.outbox.has_news() && self.requests.is_empty() && self.pool.open() > 0;
+        let leaves = self.leaving.iter().any(|left| left.at.is_due(now));
+        let more = self.outbox.has_news() && self.requests.is_empty() && !leaves && self.pool.open() > 0;
         let until = self.gathering.unwrap_or_else(|| now.after(GATHER));
         self.gathering = (more && !until.is_due(now)).then_some(until);
         self.pool.gather(self.gathering.is_some());
@@ -303,13 +307,18 @@ impl Scheduler {
 
     /// Requests that wait together are met by one measurement: thousands of incidents may look at the same glob.
     fn obey(&mut self, orders: impl Iterator<Item = Order>) {
+        // What comes from now on is obeyed in the next turn.
+        let orders: Vec<Order> = orders.collect();
         self.shared.next_turn();
         let asked = Moment::now();
         let mut wanted = BTreeSet::new();
         for order in orders {
             match order {
                 Order::Watch(settings) => self.watch(&settings),
-                Order::Heed(metrics) => self.shared.interest().set(&metrics),
+                Order::Heed(mut metrics) => {
+                    metrics.extend(self.requests.metrics());
+                    self.shared.interest().set(&metrics);
+                }
                 Order::Measure(order) => wanted.extend(self.request(order, asked)),
             }
         }

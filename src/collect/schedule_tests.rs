@@ -11,6 +11,8 @@ use crate::sample::{Labels, Value};
 
 #[path = "gone_tests.rs"]
 mod gone;
+#[path = "order_tests.rs"]
+mod orders;
 
 const FAST: Duration = Duration::from_millis(100);
 const SLOW: Duration = Duration::from_hours(1);
@@ -137,45 +139,6 @@ fn a_fresh_measurement_is_answered_though_another_target_hangs() {
 }
 
 #[test]
-fn a_fresh_measurement_never_began_before_it_was_asked_for() {
-    // The server lets each request wait until it is told to answer.
-    let (tell, told) = unbounded::<()>();
-    let (begun, requests) = unbounded();
-    let address = server(move |mut stream| {
-        read_head(&mut stream);
-        let _ = begun.send(());
-        let _ = told.recv();
-        let _ = std::io::Write::write_all(&mut stream, b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
-    });
-    let mut settings = settings();
-    settings.watch.endpoints = vec![EndpointEntry { timeout: Duration::from_secs(20), ..endpoint("shop", &format!("http://{address}/")) }];
-    let running = Running::new(settings);
-    requests.recv_timeout(Duration::from_secs(10)).unwrap();
-    let (reply, answers) = unbounded();
-    let wants = vec![Want { metric: metric::named("api_status"), identity: label("endpoint", "shop") }];
-    running.orders.send(Order::Measure(Fresh { token: 1, wants, deadline: Moment::now().after(SLOW), reply })).unwrap();
-    // Until the request is known the first measurement must not end.
-    wait_until("the order was taken", || running.orders.is_empty());
-    tell.send(()).unwrap();
-    requests.recv_timeout(Duration::from_secs(10)).expect("it is measured once more");
-    assert!(answers.is_empty(), "the first measurement is no answer");
-    tell.send(()).unwrap();
-    let answer = answers.recv_timeout(Duration::from_secs(10)).unwrap();
-    assert_eq!(sample(&answer.samples, "api_status").value, Some(Value::Text("up".into())));
-}
-
-#[test]
-fn a_want_for_what_nobody_watches_is_answered_without_it() {
-    let mut settings = settings();
-    settings.watch.memory = Some(SLOW);
-    let running = Running::new(settings);
-    assert!(running.ask(&[("process_status", label("process_name", "web"))], SLOW).samples.is_empty());
-    // The host's metrics have no identity: an incident of a process may want them.
-    let answer = running.ask(&[("memory_usage", label("process_name", "web"))], SLOW);
-    assert!(sample(&answer.samples, "memory_usage").value.is_some());
-}
-
-#[test]
 fn changed_settings_keep_what_was_seen_and_drop_what_is_gone() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("app.log");
@@ -195,20 +158,6 @@ fn changed_settings_keep_what_was_seen_and_drop_what_is_gone() {
     running.orders.send(Order::Watch(Arc::new(settings()))).unwrap();
     assert!(running.ask(&[("memory_usage", Labels::default())], SLOW).samples.is_empty());
     assert!(running.ask(&[("log_file_size_mb", Labels::default())], SLOW).samples.is_empty());
-}
-
-#[test]
-fn what_no_condition_names_is_measured_all_the_same_for_who_asks() {
-    let mut settings = settings();
-    settings.watch.memory = Some(FAST);
-    let running = Running::new(settings);
-    running.orders.send(Order::Heed(vec![metric::named("memory_usage")])).unwrap();
-    wait_until("cpu_usage is left out", || {
-        let batch = running.samples.recv_timeout(Duration::from_secs(5)).unwrap_or_default();
-        !batch.samples.is_empty() && batch.samples.iter().all(|sample| sample.metric.name != "cpu_usage")
-    });
-    let answer = running.ask(&[("cpu_usage", Labels::default())], SLOW);
-    sample(&answer.samples, "cpu_usage");
 }
 
 #[test]
@@ -319,4 +268,21 @@ fn a_turn_with_endpoints_is_one_batch() {
     assert_eq!(batch.samples.iter().filter(|sample| sample.metric.name == "api_status").count(), 5);
     sample(&batch.samples, "memory_usage");
     assert!(samples.is_empty());
+}
+
+#[test]
+fn what_is_due_to_leave_does_not_make_the_thread_spin_while_it_gathers() {
+    let (sender, _samples) = bounded(8);
+    let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
+    let now = Moment::now();
+    for entry in [Entry::Memory(SLOW), Entry::Endpoint(hung("hung"))] {
+        let collector = entry.collector(&scheduler.shared);
+        scheduler.insert(entry, String::new(), collector, now);
+    }
+    let gone = Gone { kind: Kind::LogFile, identity: label("path", "/x") };
+    scheduler.leaving.push(Leaving::new(gone, Duration::ZERO, now));
+    scheduler.tick(now);
+    scheduler.pool.grow(now);
+    wait_until("it is under way", || scheduler.pool.next_look().is_none());
+    assert!(!scheduler.gathers(now) || !scheduler.wait(now).is_zero(), "turn after turn without a pause, until it has gathered");
 }

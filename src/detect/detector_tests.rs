@@ -4,6 +4,9 @@ use crate::config::source::Text;
 use crate::metric;
 use crate::sample::Target;
 
+#[path = "due_tests.rs"]
+mod due;
+
 const SETTINGS: &str = r#"{"notify": {"channels": [{"type": "log"}]}}"#;
 
 /// A detector with playbooks, at a time; every sample has an interval of 10 s.

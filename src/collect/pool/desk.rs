@@ -23,8 +23,10 @@ struct State {
     done: Vec<Done>,
     /// How many were put here and not collected yet: those that wait, those under way, and those that are done.
     open: usize,
-    /// When a thread took one last.
-    taken_at: Moment,
+    /// How many were taken by a thread, ever.
+    taken: usize,
+    /// When the queue moved last: a thread took one, or the first one came.
+    moved_at: Moment,
     threads: usize,
     /// The threads that wait. The one that came last is the next to be woken: it is the one whose memory is still at hand, and
     /// those that are not needed become old and end.
@@ -38,7 +40,8 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Load {
     pub(super) waiting: usize,
-    pub(super) taken_at: Moment,
+    pub(super) taken: usize,
+    pub(super) moved_at: Moment,
     pub(super) threads: usize,
     pub(super) idle: usize,
 }
@@ -51,7 +54,8 @@ impl Desk {
             jobs: VecDeque::new(),
             done: Vec::new(),
             open: 0,
-            taken_at: Moment::now(),
+            taken: 0,
+            moved_at: Moment::now(),
             threads: 0,
             idle: Vec::new(),
             gathers: false,
@@ -67,12 +71,16 @@ impl Desk {
     pub(super) fn put(&self, job: Job) {
         let mut state = self.state();
         state.open += 1;
+        if state.jobs.is_empty() {
+            state.moved_at = Moment::now();
+        }
         state.jobs.push_back(job);
     }
 
     pub(super) fn load(&self) -> Load {
         let state = self.state();
-        Load { waiting: state.jobs.len(), taken_at: state.taken_at, threads: state.threads, idle: state.idle.len() }
+        let (waiting, idle) = (state.jobs.len(), state.idle.len());
+        Load { waiting, taken: state.taken, moved_at: state.moved_at, threads: state.threads, idle }
     }
 
     /// How many measurements were not collected yet.
@@ -126,16 +134,26 @@ impl Desk {
         self.state().threads -= 1;
     }
 
-    /// For the pool's threads: the next measurement to make, and when that begins. `None`: there was none for `patience`, or no more will come.
-    pub(super) fn next(&self, patience: Duration) -> Option<(Job, Moment)> {
+    /// For the pool's threads: hands in what was made, and gives the next measurement to make and when that begins. `None`: there was
+    /// none for `patience`, or no more will come.
+    pub(super) fn next(&self, done: Option<Done>, patience: Duration) -> Option<(Job, Moment)> {
+        let mut now = Moment::now();
+        let end = now.after(patience);
         let mut state = self.state();
-        let end = Moment::now().after(patience);
+        if let Some(done) = done {
+            state.done.push(done);
+            if state.rings() {
+                drop(state);
+                self.ring();
+                state = self.state();
+            }
+        }
         loop {
             if let Some(job) = state.jobs.pop_front() {
-                state.taken_at = Moment::now();
-                return Some((job, state.taken_at));
+                (state.taken, state.moved_at) = (state.taken.wrapping_add(1), now);
+                return Some((job, now));
             }
-            let left = end.since(Moment::now());
+            let left = end.since(now);
             if state.closed || left.is_zero() {
                 return None;
             }
@@ -144,22 +162,11 @@ impl Desk {
             state.idle.push(myself);
             drop(state);
             thread::park_timeout(left);
+            now = Moment::now();
             state = self.state();
             // Who woke it took it from the list.
             state.idle.retain(|idle| idle.id() != id);
         }
-    }
-
-    /// For the pool's threads: a measurement was made. `false`: nobody wants it any more.
-    pub(super) fn back(&self, done: Done) -> bool {
-        let mut state = self.state();
-        state.done.push(done);
-        let (rings, closed) = (state.rings(), state.closed);
-        drop(state);
-        if rings {
-            self.ring();
-        }
-        !closed
     }
 
     /// No more measurements come, and nobody waits for results.
