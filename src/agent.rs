@@ -45,6 +45,8 @@ const SAMPLES: usize = 1;
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
+/// So long after its start the agent has done at least once what it does regularly: the history is written each minute.
+const SETTLED: Duration = Duration::from_secs(90);
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
 
@@ -223,6 +225,7 @@ impl Agent {
 
     fn serve(&mut self) -> Result<(), String> {
         let first_deadline = after(FIRST_LOOK);
+        let settled = after(SETTLED);
         let mut quiet = never();
         let broken = loop {
             select! {
@@ -247,6 +250,7 @@ impl Agent {
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
                 recv(first_deadline) -> _ => self.watching(),
+                recv(settled) -> _ => crate::host::raw::give_back_code(),
                 recv(self.collectors.worker().ended()) -> _ => break Some("collect"),
                 recv(self.detector.ended()) -> _ => break Some("detect"),
                 recv(self.healer.ended()) -> _ => break Some("heal"),
@@ -268,7 +272,6 @@ impl Agent {
         let targets = first.targets();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
-        crate::host::raw::give_back_code();
         self.state.manager.ready();
         self.state.announce();
         let config = &self.state.config;

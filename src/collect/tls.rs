@@ -23,17 +23,14 @@ pub fn provider() -> Arc<CryptoProvider> {
     Arc::clone(PROVIDER.get_or_init(|| Arc::new(rustls::crypto::ring::default_provider())))
 }
 
-/// The host's roots, loaded when they are first needed.
-fn native_roots() -> &'static [CertificateDer<'static>] {
-    static ROOTS: OnceLock<Vec<CertificateDer<'static>>> = OnceLock::new();
-    ROOTS.get_or_init(|| {
-        let loaded = rustls_native_certs::load_native_certs();
-        if loaded.certs.is_empty() {
-            let why = loaded.errors.first().map_or_else(|| "none are installed".to_owned(), ToString::to_string);
-            log::warn!("no trusted root certificates on this host ({why}); install ca-certificates, or name a ca_file");
-        }
-        loaded.certs
-    })
+/// The host's roots.
+fn native_roots() -> Vec<CertificateDer<'static>> {
+    let loaded = rustls_native_certs::load_native_certs();
+    if loaded.certs.is_empty() {
+        let why = loaded.errors.first().map_or_else(|| "none are installed".to_owned(), ToString::to_string);
+        log::warn!("no trusted root certificates on this host ({why}); install ca-certificates, or name a ca_file");
+    }
+    loaded.certs
 }
 
 /// Whom a client trusts. Equal ones share their configuration; a file that was changed is another one.
@@ -104,7 +101,7 @@ pub(crate) struct Roots {
     pub(crate) own: Vec<CertificateDer<'static>>,
 }
 
-/// The roots for this trust; the host's are shared.
+/// The roots for this trust; the host's are loaded when they are first needed, and shared.
 ///
 /// # Errors
 /// When the file of the roots cannot be used; the message names it.
@@ -112,7 +109,7 @@ pub(crate) fn roots(trust: &Trust) -> Result<Roots, String> {
     static HOST: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     let host = HOST.get_or_init(|| {
         let mut store = RootCertStore::empty();
-        store.add_parsable_certificates(native_roots().iter().cloned());
+        store.add_parsable_certificates(native_roots());
         Arc::new(store)
     });
     let own = trust.extra()?;

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""script.py PROGRAM HOT WARM: prints the linker script that puts together the functions of PROGRAM that are named in the files HOT and
+WARM, a line each."""
+import collections
+import re
+import sys
+
+import calls
+
+# A pattern stands for every function that differs only in what it leaves out. What those weigh that never run, bytes for each one that
+# does: with more, it stays where it is. The kernel maps 64 KiB around what is called, so it would cost as much.
+MOST_OTHERS = 32 * 1024
+
+HEAD = """\
+/* Made by packaging/layout/record. Which functions lie beside each other: .text.hot are those that run while nothing is wrong,
+   .text.warm those that run only when something is. A pattern that fits nothing is no error. See docs/performance.md. */
+SECTIONS {"""
+
+
+def pattern(name):
+    """The name without what another compiler or other code gives it: hashes of crates and of instances, and what LLVM adds."""
+    if name.startswith("_R"):
+        return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
+    return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
+
+
+def section(name, patterns):
+    print(f"  {name} : ALIGN(4096) {{")
+    for text in patterns:
+        print(f"    *(.text.{text})")
+
+
+def main():
+    program, *lists = sys.argv[1:]
+    sizes = collections.defaultdict(dict)
+    for address, (name, size) in calls.functions(program).items():
+        sizes[pattern(name)][name, address] = size
+    taken = set()
+    print(HEAD)
+    for output, path in zip((".text.hot", ".text.warm"), lists, strict=True):
+        with open(path) as file:
+            names = set(file.read().split())
+        others = {}
+        for text in {pattern(name) for name in names} - taken:
+            wanted = [size for (name, _), size in sizes[text].items() if name in names]
+            more = sum(sizes[text].values()) - sum(wanted)
+            if more <= MOST_OTHERS * len(wanted):
+                others[text] = more
+        taken |= set(others)
+        # Those that fit no more than they should come first and lie close.
+        section(output, sorted(others, key=lambda text: (others[text] > 1024, text)))
+        if output == ".text.hot":
+            # What makes room in a table or a vector is marked as cold. There is little of it, and much of that is needed.
+            print("    *(.text.unlikely.*)")
+        print("  }")
+    print("} INSERT BEFORE .text;")
+
+
+if __name__ == "__main__":
+    main()
