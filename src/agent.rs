@@ -272,6 +272,7 @@ impl Agent {
         let targets = first.targets();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
+        crate::host::raw::give_back_code();
         self.state.manager.ready();
         self.state.announce();
         let config = &self.state.config;

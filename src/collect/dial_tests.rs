@@ -5,7 +5,7 @@ use crate::collect::test_rig::{hold, pause, refusing, server, silent, wait_until
 
 fn within(addresses: &[SocketAddr], millis: u64) -> (IoResult<Socket>, Duration) {
     let began = Moment::now();
-    let result = connect(addresses, began.after(Duration::from_millis(millis)));
+    let result = connect(addresses, First::We, began.after(Duration::from_millis(millis)));
     (result, Moment::now().since(began))
 }
 

@@ -12,7 +12,7 @@ use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 
-use super::dial::{self, Socket};
+use super::dial::{self, First, Socket};
 use super::{reason, tls};
 use crate::clock::Moment;
 use crate::config::settings::StartTls;
@@ -50,7 +50,8 @@ pub(crate) fn look(
 ) -> Result<Shown, String> {
     let end = Moment::now().after(timeout);
     let said = |error: &Error| reason::io(error, timeout);
-    let mut stream = connect(host, port, end).map_err(|error| said(&error))?;
+    let first = if starttls.is_some() { First::They } else { First::We };
+    let mut stream = connect(host, port, first, end).map_err(|error| said(&error))?;
     if let Some(protocol) = starttls {
         upgrade(&mut stream, protocol).map_err(|error| said(&error))?;
     }
@@ -100,9 +101,9 @@ fn tls_reason(error: &Error, timeout: Duration) -> String {
     }
 }
 
-fn connect(host: &str, port: u16, end: Moment) -> IoResult<Socket> {
+fn connect(host: &str, port: u16, first: First, end: Moment) -> IoResult<Socket> {
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
-    dial::connect(&look_up(host, port, end)?, end)
+    dial::connect(&look_up(host, port, end)?, first, end)
 }
 
 /// The addresses of a host, in the order of the resolver. A resolver can take minutes: it works on a thread of its own, which it

@@ -22,16 +22,17 @@ const BASE: usize = 4;
 const CAP: usize = 256;
 
 /// After this a thread that is not through is helped. A check of a healthy endpoint nearby takes a tenth of a millisecond.
-const FIRST_LOOK: Duration = Duration::from_millis(2);
+const FIRST_LOOK: Duration = Duration::from_millis(4);
 
 /// While the queue moves, the pause between two looks doubles up to this.
 const LAST_LOOK: Duration = Duration::from_millis(10);
 
 /// A queue that will be empty within this, at the pace since the last look, needs nobody else.
-const SOON: Duration = Duration::from_millis(50);
+const SOON: Duration = Duration::from_millis(100);
 
-/// A queue that nobody took from for this long means that all who are at work wait for something.
-const SLOW: Duration = Duration::from_millis(1);
+/// A queue that nobody took from for this long means that all who are at work wait for something. A busy processor may keep a thread
+/// from its work for 3 ms.
+const SLOW: Duration = Duration::from_micros(3500);
 
 /// A queue that nobody took from for this long is worth more threads than [`BASE`].
 const STUCK: Duration = Duration::from_millis(10);
@@ -151,7 +152,7 @@ impl Pool {
     }
 
     /// Puts a thread to work on what was submitted, and later others if it does not get through soon: one if the queue moves, else as
-    /// many as are at work, so that a few steps of two milliseconds suffice for many hung targets.
+    /// many as are at work, so that a few steps of four milliseconds suffice for many hung targets.
     pub(crate) fn grow(&mut self, now: Moment) {
         let load = self.desk.load();
         let (submitted, first) = (std::mem::take(&mut self.submitted), std::mem::take(&mut self.first));

@@ -146,10 +146,12 @@ impl Scheduler {
         Kind::ALL.iter().copied().filter(|kind| !open(kind)).collect()
     }
 
-    /// Whether what was measured is left to gather: there is something, more is under way, and nobody waits for it.
+    /// Whether what was measured is left to gather: there is something or has just been begun, more is under way, and nobody waits
+    /// for it.
     fn gathers(&mut self, now: Moment) -> bool {
         let leaves = self.leaving.iter().any(|left| left.at.is_due(now));
-        let more = self.outbox.has_news() && self.requests.is_empty() && !leaves && self.pool.open() > 0;
+        let any = self.outbox.has_news() || self.gathering.is_some();
+        let more = any && self.requests.is_empty() && !leaves && self.pool.open() > 0;
         let until = self.gathering.unwrap_or_else(|| now.after(GATHER));
         self.gathering = (more && !until.is_due(now)).then_some(until);
         self.pool.gather(self.gathering.is_some());
@@ -228,6 +230,7 @@ impl Scheduler {
         }
         let now = Moment::now();
         slot.sent = now;
+        self.gathering.get_or_insert(now.after(GATHER));
         if let Err((job, reason)) = self.pool.submit(Job { id, collector }) {
             slot.collector = Some(job.collector);
             let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), now);

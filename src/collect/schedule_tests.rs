@@ -236,7 +236,7 @@ fn what_was_measured_waits_for_what_is_under_way_a_moment_and_no_longer() {
     assert!(!scheduler.gathers(now), "there is nothing to gather");
     scheduler.tick(now);
     assert!(scheduler.gathers(now) && scheduler.wait(now) <= GATHER);
-    let later = now.after(GATHER);
+    let later = scheduler.gathering.unwrap();
     assert!(!scheduler.gathers(later));
     scheduler.turn_ends(later).unwrap();
     assert!(!samples.recv().unwrap().samples.is_empty());

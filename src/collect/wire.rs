@@ -10,7 +10,7 @@ use rustls::{ClientConnection, StreamOwned};
 use ureq::Error;
 use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBuffers, NextTimeout, Transport};
 
-use super::dial::{self, Socket};
+use super::dial::{self, First, Socket};
 use super::https::Tls;
 use super::stages::Marks;
 use crate::clock::Moment;
@@ -31,7 +31,7 @@ impl Connector for Wires {
         let end = end(details.timeout);
         let late = |error| failure(error, details.timeout);
         self.marks.reach(|stages| stages.found = true);
-        let socket = dial::connect(&details.addrs, end).map_err(late)?;
+        let socket = dial::connect(&details.addrs, First::We, end).map_err(late)?;
         self.marks.reach(|stages| stages.connected = Some(Moment::now()));
         let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let marks = Arc::clone(&self.marks);

@@ -35,8 +35,8 @@ pub(crate) fn default_sigpipe() {
 }
 
 /// Gives back the pages of the program's code: they stay in the system's cache of the file, and those that are called come back, 64 KiB
-/// at a time. Half of the memory that the agent shows are pages that only its start needed. Once, when it has settled: code that was
-/// not called for a while is the first that a host without memory takes, and must come from its disk again.
+/// at a time. Half of the memory that the agent shows are pages that only its start needed. When it is ready, and once more when it has
+/// settled: code that was not called for a while is the first that a host without memory takes, and must come from its disk again.
 #[cfg(target_os = "linux")]
 pub(crate) fn give_back_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
