@@ -293,12 +293,17 @@ impl Condition {
 
 impl Condition {
     /// The state now for one identity, judged by `samples` alone (fresh ones, say), without regard to `for_seconds`. A metric
-    /// of which no sample belongs to the identity, or more than one, is unknown.
+    /// of which no sample belongs to the identity, or samples of several targets, is unknown. Several of one target, because two
+    /// entries watch it, are no doubt: the latest counts.
     #[must_use]
     pub fn state_of(&self, identity: &Labels, samples: &[Sample]) -> Option<bool> {
         self.evaluate(&|metric| {
             let mut own = samples.iter().filter(|sample| sample.metric == metric && joins(identity, &sample.target.identity));
-            own.next().filter(|_| own.next().is_none())
+            let first = own.next()?;
+            own.try_fold(first, |latest, sample| {
+                let same = sample.target.identity == latest.target.identity;
+                same.then_some(if sample.at.running < latest.at.running { latest } else { sample })
+            })
         })
     }
 }
@@ -320,4 +325,28 @@ pub fn kleene_all(states: impl Iterator<Item = Option<bool>>) -> Option<bool> {
 #[must_use]
 pub fn joins(identity: &Labels, sample: &Labels) -> bool {
     identity.covers(sample) || sample.covers(identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Moment;
+    use crate::config::parse;
+    use crate::config::source::Text;
+
+    #[test]
+    fn a_target_of_two_entries_is_judged_by_its_latest_sample() {
+        let text = Text::new("p", r#"{"a": {"condition": "log_file_size_mb > 1", "actions": []}}"#);
+        let condition = parse(&text, &Text::new("s", "{}")).unwrap().playbooks[0].condition.clone();
+        let metric = crate::metric::named("log_file_size_mb");
+        let target = |path: &str| Target::new(Labels::from([("path", path)]), Labels::default());
+        let sample = |path: &str, number, at| Sample::known(metric, &target(path), Value::Number(number), Moment::at_seconds(at));
+        let state = |samples: &[Sample]| condition.state_of(&Labels::from([("path", "/a")]), samples);
+        assert_eq!(state(&[sample("/a", 2.0, 5.0), sample("/a", 0.0, 6.0)]), Some(false));
+        assert_eq!(state(&[sample("/a", 0.0, 6.0), sample("/a", 2.0, 5.0)]), Some(false));
+        assert_eq!(state(&[sample("/b", 2.0, 5.0)]), None);
+        // One that is about the whole host joins with all of them, and none of them is meant more than another.
+        let whole = condition.state_of(&Labels::default(), &[sample("/a", 2.0, 5.0), sample("/b", 2.0, 5.0)]);
+        assert_eq!(whole, None);
+    }
 }

@@ -24,7 +24,7 @@ settings <<EOF
 {
   "dry_run": false,
   "interval_seconds": 0.5,
-  "watch": {"disks": [], "memory": false, "logs": [{"path": "$DIR/logs/*.log"}]},
+  "watch": {"disks": [], "memory": false, "logs": [{"path": "$DIR/logs/*.log"}, {"path": "$DIR/logs/app.log"}]},
   "allowed_commands": ["@shipped", "archive_log {file:$DIR/logs} [{path:$DIR/logs}]"]
 }
 EOF
