@@ -28,7 +28,7 @@ edit() {
 autoheal() { "$AUTOHEAL" --config-dir "$CONFIG" --data-dir "$DATA" "$@"; }
 status() { autoheal --json status | jq -er ".config$1"; }
 state() { [ "$(status .state)" = "$1" ]; }
-refused() { sed -n 's/.*configuration refused, the old one stays in force: //p' "$LOG"; }
+refused() { sed -nE 's/.*configuration refused, the old one stays in force: (.*) code=[a-z_]+$/\1/p' "$LOG"; }
 is_refused() { [ -n "$(refused)" ]; }
 # One line of `status` and of `check` is what the log says, up to the advice in parentheses, which `check` gives below the caret.
 status_says() { autoheal status | grep -F -- "$1"; }
