@@ -95,6 +95,12 @@ impl Hash for Metric {
 }
 
 impl Metric {
+    /// Its bit in a set of metrics.
+    pub(crate) fn bit(&self) -> u64 {
+        const { assert!(METRICS.len() <= 64) };
+        1 << self.place
+    }
+
     /// Whether conditions on it compare words.
     #[must_use]
     pub fn is_text(&self) -> bool {

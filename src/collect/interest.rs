@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::clock::Moment;
-use crate::metric::{METRICS, Metric};
+use crate::metric::{self, Metric};
 
 /// The metrics that cost a look of their own: while no condition names one, it is measured more seldom.
 pub const SELDOM: [&str; 4] = ["memory_pressure", "cpu_usage", "load_average", "process_open_files"];
@@ -25,8 +25,6 @@ const FIRST: u8 = 2;
 #[derive(Clone, Debug)]
 pub(crate) struct Interest(Arc<AtomicU64>);
 
-const _: () = assert!(METRICS.len() <= 64);
-
 impl Default for Interest {
     fn default() -> Self {
         Self(Arc::new(AtomicU64::new(u64::MAX)))
@@ -36,18 +34,13 @@ impl Default for Interest {
 impl Interest {
     /// These metrics are in conditions, and no others.
     pub(crate) fn set(&self, metrics: &[&'static Metric]) {
-        self.0.store(bits(metrics.iter().map(|metric| metric.name)), Ordering::Relaxed);
+        self.0.store(metrics.iter().fold(0, |all, metric| all | metric.bit()), Ordering::Relaxed);
     }
 
     /// Somebody waits for this one too, from now until the next [`Self::set`].
     pub(crate) fn add(&self, metric: &'static Metric) {
-        self.0.fetch_or(bits([metric.name]), Ordering::Relaxed);
+        self.0.fetch_or(metric.bit(), Ordering::Relaxed);
     }
-}
-
-fn bits<'a>(names: impl IntoIterator<Item = &'a str>) -> u64 {
-    let bit = |name| METRICS.iter().position(|metric| metric.name == name).map_or(0, |place| 1 << place);
-    names.into_iter().map(bit).fold(0, |all, bit| all | bit)
 }
 
 /// When one figure is due.
@@ -63,7 +56,7 @@ impl Seldom {
     /// For the metric of that name, one of [`SELDOM`].
     pub(crate) fn new(interest: &Interest, name: &'static str) -> Self {
         debug_assert!(SELDOM.contains(&name), "{name} is not told of in the documentation");
-        Self { interest: interest.clone(), bit: bits([name]), looks: 0, due: None }
+        Self { interest: interest.clone(), bit: metric::named(name).bit(), looks: 0, due: None }
     }
 
     /// The next look is at it, whenever it comes: what it said last is not so any more.
@@ -91,7 +84,6 @@ mod tests {
     use super::*;
     use crate::config::parse;
     use crate::config::source::Text;
-    use crate::metric;
 
     #[test]
     fn what_no_condition_names_is_measured_every_ten_seconds() {

@@ -224,8 +224,8 @@ fn a_late_tick_does_not_move_the_next_one() {
     }
 }
 
-#[test]
-fn what_was_measured_waits_for_what_is_under_way_a_moment_and_no_longer() {
+/// Memory, and an endpoint that hangs.
+fn with_a_hung_endpoint() -> (Scheduler, Receiver<Batch>, Moment) {
     let (sender, samples) = bounded(8);
     let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
     let now = Moment::now();
@@ -233,6 +233,12 @@ fn what_was_measured_waits_for_what_is_under_way_a_moment_and_no_longer() {
         let collector = entry.collector(&scheduler.shared);
         scheduler.insert(entry, String::new(), collector, now);
     }
+    (scheduler, samples, now)
+}
+
+#[test]
+fn what_was_measured_waits_for_what_is_under_way_a_moment_and_no_longer() {
+    let (mut scheduler, samples, now) = with_a_hung_endpoint();
     assert!(!scheduler.gathers(now), "there is nothing to gather");
     scheduler.tick(now);
     assert!(scheduler.gathers(now) && scheduler.wait(now) <= GATHER);
@@ -272,13 +278,7 @@ fn a_turn_with_endpoints_is_one_batch() {
 
 #[test]
 fn what_is_due_to_leave_does_not_make_the_thread_spin_while_it_gathers() {
-    let (sender, _samples) = bounded(8);
-    let mut scheduler = Scheduler::new(Shared::new(Exclusions::default()), sender, Arc::default());
-    let now = Moment::now();
-    for entry in [Entry::Memory(SLOW), Entry::Endpoint(hung("hung"))] {
-        let collector = entry.collector(&scheduler.shared);
-        scheduler.insert(entry, String::new(), collector, now);
-    }
+    let (mut scheduler, _samples, now) = with_a_hung_endpoint();
     let gone = Gone { kind: Kind::LogFile, identity: label("path", "/x") };
     scheduler.leaving.push(Leaving::new(gone, Duration::ZERO, now));
     scheduler.tick(now);

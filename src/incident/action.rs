@@ -77,10 +77,13 @@ impl ActionRecord {
     /// The record of an action that has not had its turn.
     #[must_use]
     pub fn new(action: &Action, values: &Values) -> Self {
-        let (kind, description) = (Cow::Borrowed(action.kind.name()), placeholder::fill(&action.description, values));
-        let command = action.kind.line(values);
+        let description = placeholder::fill(&action.description, values);
+        Self::not_run(action.kind.name(), description, action.kind.line(values))
+    }
+
+    fn not_run(kind: &'static str, description: String, command: String) -> Self {
         Self {
-            kind,
+            kind: Cow::Borrowed(kind),
             description,
             command,
             argv: Vec::new(),
@@ -167,17 +170,7 @@ mod tests {
             ("/opt/cabin/web", "/opt/cabin/web"),
             ("svc", "svc"),
         ] {
-            let mut record = ActionRecord {
-                kind: Cow::Borrowed("service_restart"),
-                description: String::new(),
-                command: "restart service monit".to_owned(),
-                argv: Vec::new(),
-                status: ActionStatus::NotRun,
-                reason: None,
-                outcome: None,
-                started: None,
-                process: None,
-            };
+            let mut record = ActionRecord::not_run("service_restart", String::new(), "restart service monit".to_owned());
             record.decided(ActionStatus::Running, vec![program.to_owned(), "restart".to_owned()]);
             assert_eq!(record.command, format!("restart service monit: {shown} restart"));
         }
