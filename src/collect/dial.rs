@@ -2,12 +2,12 @@
 
 use std::io::{Error, ErrorKind, IoSlice, Read, Result as IoResult, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 
-use crate::clock::Moment;
+use crate::clock;
 
 /// A limit of the socket may be this much off what is left of the time, or a part of itself if that is less: most connections
 /// then need to set each limit once.
@@ -25,14 +25,13 @@ pub(crate) enum First {
 ///
 /// # Errors
 /// The system's for the last address; `TimedOut` at the deadline.
-pub(crate) fn connect(addresses: &[SocketAddr], first: First, end: Moment) -> IoResult<Socket> {
+pub(crate) fn connect(addresses: &[SocketAddr], first: First, end: Instant) -> IoResult<Socket> {
     let mut last = Error::other("host not found");
     for (index, address) in addresses.iter().enumerate() {
-        let now = Moment::now();
-        let left = left(end, now)?;
+        let left = left(end)?;
         // An address that does not answer must leave time for the next one.
         let share = if index + 1 == addresses.len() { left } else { (left / 2).max(Duration::from_millis(1)) };
-        match open(address, first, share, now.after(share)) {
+        match open(address, first, share, clock::instant() + share) {
             Ok((stream, write_limit)) => return Ok(Socket::new(stream, end, write_limit)),
             Err(error) => last = error,
         }
@@ -44,15 +43,15 @@ pub(crate) fn connect(addresses: &[SocketAddr], first: First, end: Moment) -> Io
 ///
 /// # Errors
 /// `TimedOut` if there is none.
-pub(crate) fn left(end: Moment, now: Moment) -> IoResult<Duration> {
-    let left = end.since(now);
+pub(crate) fn left(end: Instant) -> IoResult<Duration> {
+    let left = end.saturating_duration_since(clock::instant());
     if left.is_zero() { Err(ErrorKind::TimedOut.into()) } else { Ok(left) }
 }
 
 /// Linux bounds `connect` by the limit for sending, see socket(7): no switching to and from non-blocking, no polling. The limit
 /// stays on the socket.
 #[cfg(target_os = "linux")]
-fn open(address: &SocketAddr, first: First, timeout: Duration, end: Moment) -> IoResult<(TcpStream, Option<Duration>)> {
+fn open(address: &SocketAddr, first: First, timeout: Duration, end: Instant) -> IoResult<(TcpStream, Option<Duration>)> {
     use rustix::net::sockopt::{Timeout, set_socket_timeout, set_tcp_quickack};
     use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
 
@@ -69,7 +68,7 @@ fn open(address: &SocketAddr, first: First, timeout: Duration, end: Moment) -> I
         match connect(&socket, address) {
             Ok(()) => return Ok((socket.into(), Some(limit))),
             // A process that was stopped and goes on: asked again, the system waits for the connection that is under way.
-            Err(Errno::INTR) => limit = left(end, Moment::now())?,
+            Err(Errno::INTR) => limit = left(end)?,
             // What is said of a connection that is still under way when the time is over.
             Err(Errno::INPROGRESS | Errno::ALREADY) => return Err(ErrorKind::TimedOut.into()),
             Err(error) => return Err(error.into()),
@@ -79,7 +78,7 @@ fn open(address: &SocketAddr, first: First, timeout: Duration, end: Moment) -> I
 
 /// Elsewhere the limit for sending does not bound `connect`.
 #[cfg(not(target_os = "linux"))]
-fn open(address: &SocketAddr, _first: First, timeout: Duration, _end: Moment) -> IoResult<(TcpStream, Option<Duration>)> {
+fn open(address: &SocketAddr, _first: First, timeout: Duration, _end: Instant) -> IoResult<(TcpStream, Option<Duration>)> {
     Ok((TcpStream::connect_timeout(address, timeout)?, None))
 }
 
@@ -87,7 +86,7 @@ fn open(address: &SocketAddr, _first: First, timeout: Duration, _end: Moment) ->
 #[derive(Debug)]
 pub(crate) struct Socket {
     stream: TcpStream,
-    end: Moment,
+    end: Instant,
     /// The limits that the system has for one call.
     read_limit: Option<Duration>,
     write_limit: Option<Duration>,
@@ -98,12 +97,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    fn new(stream: TcpStream, end: Moment, write_limit: Option<Duration>) -> Self {
+    fn new(stream: TcpStream, end: Instant, write_limit: Option<Duration>) -> Self {
         Self { stream, end, read_limit: None, write_limit, unanswered: false, hurries: false }
     }
 
     /// From now on this is the deadline.
-    pub(crate) fn set_end(&mut self, end: Moment) {
+    pub(crate) fn set_end(&mut self, end: Instant) {
         self.end = end;
     }
 
@@ -114,7 +113,7 @@ impl Socket {
 
     /// How the system's limit for one call must be set, if it must.
     fn limit(&self, known: Option<Duration>) -> IoResult<Option<Duration>> {
-        let left = left(self.end, Moment::now())?;
+        let left = left(self.end)?;
         let fits = |known: Duration| known.abs_diff(left) <= SLACK.min(known / SLACK_PART);
         Ok(Some(left).filter(|_| !known.is_some_and(fits)))
     }

@@ -3,7 +3,7 @@
 use std::io::{Error, ErrorKind, Read, Result as IoResult, Write};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 use rustls::client::Resumption;
@@ -14,7 +14,7 @@ use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedSt
 
 use super::dial::{self, First, Socket};
 use super::{reason, tls};
-use crate::clock::Moment;
+use crate::clock;
 use crate::config::settings::StartTls;
 use crate::threads;
 
@@ -48,7 +48,7 @@ pub(crate) fn look(
     starttls: Option<StartTls>,
     timeout: Duration,
 ) -> Result<Shown, String> {
-    let end = Moment::now().after(timeout);
+    let end = clock::instant() + timeout;
     let said = |error: &Error| reason::io(error, timeout);
     let first = if starttls.is_some() { First::They } else { First::We };
     let mut stream = connect(host, port, first, end).map_err(|error| said(&error))?;
@@ -101,14 +101,14 @@ fn tls_reason(error: &Error, timeout: Duration) -> String {
     }
 }
 
-fn connect(host: &str, port: u16, first: First, end: Moment) -> IoResult<Socket> {
+fn connect(host: &str, port: u16, first: First, end: Instant) -> IoResult<Socket> {
     let host = host.strip_prefix('[').and_then(|inner| inner.strip_suffix(']')).unwrap_or(host);
     dial::connect(&look_up(host, port, end)?, first, end)
 }
 
 /// The addresses of a host, in the order of the resolver. A resolver can take minutes: it works on a thread of its own, which it
 /// is left with when the time is over.
-fn look_up(host: &str, port: u16, end: Moment) -> IoResult<Vec<SocketAddr>> {
+fn look_up(host: &str, port: u16, end: Instant) -> IoResult<Vec<SocketAddr>> {
     if let Ok(address) = host.parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(address, port)]);
     }
@@ -118,7 +118,7 @@ fn look_up(host: &str, port: u16, end: Moment) -> IoResult<Vec<SocketAddr>> {
         let found = (host.as_str(), port).to_socket_addrs();
         let _ = answer.send(found.map(|found| found.take(MAX_ADDRESSES).collect::<Vec<_>>()));
     })?;
-    let found = answered.recv_timeout(dial::left(end, Moment::now())?).map_err(|_| Error::from(ErrorKind::TimedOut))?;
+    let found = answered.recv_timeout(dial::left(end)?).map_err(|_| Error::from(ErrorKind::TimedOut))?;
     found.map_err(|error| Error::other(reason::look_up(&error)))
 }
 

@@ -11,10 +11,14 @@ use super::shared::Shared;
 use super::stages::Marks;
 use super::tls::{self, Trust};
 use super::{Collector, https, reason};
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::config::settings::EndpointEntry;
-use crate::metric;
+use crate::metric::{self, Metric};
 use crate::sample::{Labels, Sample, Target, Value};
+
+const LATENCY: &Metric = metric::named("api_latency_ms");
+const ANSWERS: &Metric = metric::named("api_status");
+const STATUS: &Metric = metric::named("http_status");
 
 /// More of a body is not read.
 const BODY_BYTES: u64 = 64 * 1024;
@@ -71,9 +75,9 @@ impl Latency {
         if !self.entry.keep_alive {
             return self.attempt(&agent, None);
         }
-        let began = Moment::now();
+        let began = clock::instant();
         let answer = self.attempt(&agent, None);
-        let left = self.entry.timeout.saturating_sub(Moment::now().since(began));
+        let left = self.entry.timeout.saturating_sub(began.elapsed());
         match answer {
             Err(Failure::Target(_)) if !left.is_zero() => self.attempt(&agent, Some(left)),
             answer => answer,
@@ -87,13 +91,13 @@ impl Latency {
             request = agent.configure_request(request).timeout_global(Some(left)).build();
         }
         self.marks.take();
-        let began = Moment::now();
+        let began = clock::instant();
         let late = || format!("{}: {}", reason::timed_out(self.entry.timeout), self.marks.take().in_words_until(began));
         let mut response = agent.run(request).map_err(|error| failure(&error, late))?;
         let status = response.status().as_u16();
         let mut body = Vec::with_capacity(USUAL_BODY_BYTES);
         let read = response.body_mut().as_reader().take(BODY_BYTES).read_to_end(&mut body);
-        let took = Moment::now().since(began);
+        let took = began.elapsed();
         read.map_err(|error| Failure::Body(status, body_failure(error, late)))?;
         let remark = (took >= SLOW).then(|| self.marks.take().in_words(began, took));
         Ok(Answer { status, body, took, remark })
@@ -111,16 +115,16 @@ impl Latency {
 
     fn samples(&self, outcome: Result<Answer, (Option<u16>, String)>) -> Vec<Sample> {
         let now = Moment::now();
-        let known = |name, value, reason| Sample { reason, ..Sample::known(metric::named(name), &self.target, value, now) };
+        let known = |metric, value, reason| Sample { reason, ..Sample::known(metric, &self.target, value, now) };
         let (latency, remark, word, status, reason) = match outcome {
             Ok(Answer { status, took, remark, .. }) => (Value::Number(took.as_secs_f64() * 1000.0), remark, "up", Some(status), None),
             Err((status, reason)) => (Value::Infinite, Some(reason.clone()), "down", status, Some(reason)),
         };
         let code = status.map(f64::from).ok_or_else(|| reason.clone().unwrap_or_default());
         vec![
-            known("api_latency_ms", latency, remark),
-            known("api_status", Value::Text(word.into()), reason),
-            Sample::number(metric::named("http_status"), &self.target, code, now),
+            known(LATENCY, latency, remark),
+            known(ANSWERS, Value::Text(word.into()), reason),
+            Sample::number(STATUS, &self.target, code, now),
         ]
     }
 
@@ -135,8 +139,7 @@ impl Latency {
             Err(Failure::Body(status, reason)) => Err((Some(status), reason)),
             Err(Failure::Ours(reason)) => {
                 let now = Moment::now();
-                let names = ["api_latency_ms", "api_status", "http_status"];
-                return names.map(|name| Sample::unknown(metric::named(name), &self.target, reason.clone(), now)).into();
+                return [LATENCY, ANSWERS, STATUS].map(|metric| Sample::unknown(metric, &self.target, reason.clone(), now)).into();
             }
         })
     }

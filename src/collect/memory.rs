@@ -69,21 +69,21 @@ impl Collector for Memory {
         let target = Arc::clone(&self.target);
         let figures = self.host.figures();
         let now = Moment::now();
-        let number = |name, value| Sample::number(metric::named(name), &target, value, now);
+        let number = |metric, value| Sample::number(metric, &target, value, now);
         let of = |figure: fn(Figures) -> f64| figures.clone().map(figure);
         let mut samples = vec![
-            number("memory_usage", of(|memory| memory.usage)),
-            number("memory_available_mb", of(|memory| memory.available_mib)),
-            number("swap_usage", of(|memory| memory.swap)),
+            number(const { metric::named("memory_usage") }, of(|memory| memory.usage)),
+            number(const { metric::named("memory_available_mb") }, of(|memory| memory.available_mib)),
+            number(const { metric::named("swap_usage") }, of(|memory| memory.swap)),
         ];
         if let Some(interval) = self.pressure.look(now) {
-            samples.push(Sample { interval, ..number("memory_pressure", self.host.pressure()) });
+            samples.push(Sample { interval, ..number(const { metric::named("memory_pressure") }, self.host.pressure()) });
         }
         if let Some(interval) = self.cpu.look(now) {
-            samples.push(Sample { interval, ..number("cpu_usage", self.cpu_usage(now)) });
+            samples.push(Sample { interval, ..number(const { metric::named("cpu_usage") }, self.cpu_usage(now)) });
         }
         if let Some(interval) = self.load.look(now) {
-            samples.push(Sample { interval, ..number("load_average", self.host.load()) });
+            samples.push(Sample { interval, ..number(const { metric::named("load_average") }, self.host.load()) });
         }
         samples
     }

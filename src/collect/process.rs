@@ -83,7 +83,7 @@ impl Process {
         let (unit, state, at) = self.manager.status()?;
         let target = Target::new(Labels::from([("unit", unit)]), Labels::default());
         let value = Value::Text(state.to_owned().into());
-        let sample = Sample::known(metric::named("unit_status"), &target, value, at);
+        let sample = Sample::known(const { metric::named("unit_status") }, &target, value, at);
         Some(Sample { reason: remark.cloned(), interval: STEADY, ..sample })
     }
 
@@ -135,7 +135,7 @@ impl Collector for Process {
             let names = metric::METRICS.iter().filter(own);
             return names.map(|metric| Sample::unknown(metric, &target, reason.clone(), now)).chain(unit_status).collect();
         }
-        let number = |name, value: Result<f64, String>| Sample::number(metric::named(name), &target, value, now);
+        let number = |metric, value: Result<f64, String>| Sample::number(metric, &target, value, now);
         let count = f64::from(u32::try_from(found.live.len()).unwrap_or(u32::MAX));
         #[expect(clippy::cast_precision_loss, reason = "no host has 2^53 bytes of memory")]
         let memory = found.live.iter().map(|live| live.stat.rss).sum::<u64>() as f64 / MIB;
@@ -143,15 +143,15 @@ impl Collector for Process {
         let uptime = found.live.first().map(|oldest| now.uptime().saturating_sub(oldest.stat.started).as_secs_f64());
         let samples = [
             status(&found, remark.clone(), &target, now),
-            Sample { reason: remark.clone(), ..number("process_count", Ok(count)) },
+            Sample { reason: remark.clone(), ..number(const { metric::named("process_count") }, Ok(count)) },
             // Nobody's memory is not little memory: a restart that left nothing running must not verify as cured.
-            number("process_memory_mb", if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
-            number("process_cpu", self.cpu(now, &found.live)),
-            number("process_uptime_seconds", uptime.ok_or_else(nobody)),
+            number(const { metric::named("process_memory_mb") }, if found.live.is_empty() { Err(nobody()) } else { Ok(memory) }),
+            number(const { metric::named("process_cpu") }, self.cpu(now, &found.live)),
+            number(const { metric::named("process_uptime_seconds") }, uptime.ok_or_else(nobody)),
         ];
         let open_files = self.open_files.look(now).map(|interval| {
             let files = if found.live.is_empty() { Err(nobody()) } else { open_files(&found.live) };
-            Sample { interval, ..number("process_open_files", files) }
+            Sample { interval, ..number(const { metric::named("process_open_files") }, files) }
         });
         samples.into_iter().chain(open_files).chain(unit_status).collect()
     }
@@ -169,7 +169,7 @@ fn status(found: &Found, by_manager: Option<String>, target: &Arc<Target>, now: 
         (true, true) => ("stopped", Some("only zombies are left".to_owned())),
         (true, false) => ("stopped", found.remark.clone()),
     };
-    Sample { reason: remark, ..Sample::known(metric::named("process_status"), target, Value::Text(word.into()), now) }
+    Sample { reason: remark, ..Sample::known(const { metric::named("process_status") }, target, Value::Text(word.into()), now) }
 }
 
 fn open_files(live: &[Live]) -> Result<f64, String> {

@@ -2,9 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
-
-use crate::clock::Moment;
+use std::time::{Duration, Instant};
 
 /// What the request of an agent has reached: written by its connection, read by who asked. An agent of which this is asked makes
 /// one request at a time.
@@ -29,23 +27,23 @@ pub(crate) struct Stages {
     /// There is an address to connect to.
     pub(crate) found: bool,
     /// The connection is made; missing where one was kept.
-    pub(crate) connected: Option<Moment>,
+    pub(crate) connected: Option<Instant>,
     /// TLS is agreed upon; missing where there is none.
-    pub(crate) secured: Option<Moment>,
+    pub(crate) secured: Option<Instant>,
     /// The request was sent.
     pub(crate) sent: bool,
     /// The first byte of the answer came.
-    pub(crate) first_byte: Option<Moment>,
+    pub(crate) first_byte: Option<Instant>,
 }
 
 impl Stages {
     /// `connect 0.2 ms, first byte 4980 ms, total 5000 ms`: each since the request began, as curl counts.
-    pub(crate) fn in_words(&self, began: Moment, took: Duration) -> String {
+    pub(crate) fn in_words(&self, began: Instant, took: Duration) -> String {
         format!("{}total {}", self.reached(began), in_ms(took))
     }
 
     /// `connect 0.2 ms, no first byte`: of a request that was given up.
-    pub(crate) fn in_words_until(&self, began: Moment) -> String {
+    pub(crate) fn in_words_until(&self, began: Instant) -> String {
         let missing = match self {
             Self { first_byte: Some(_), .. } => "no end",
             Self { sent: true, .. } => "no first byte",
@@ -56,11 +54,11 @@ impl Stages {
         self.reached(began) + missing
     }
 
-    fn reached(&self, began: Moment) -> String {
+    fn reached(&self, began: Instant) -> String {
         let mut text = String::new();
         for (name, at) in [("connect", self.connected), ("TLS", self.secured), ("first byte", self.first_byte)] {
             if let Some(at) = at {
-                let _ = write!(text, "{name} {}, ", in_ms(at.since(began)));
+                let _ = write!(text, "{name} {}, ", in_ms(at.saturating_duration_since(began)));
             }
         }
         text
@@ -75,11 +73,12 @@ fn in_ms(span: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock;
 
     #[test]
     fn each_stage_has_its_time_and_the_one_that_is_missing_its_name() {
-        let began = Moment::at_seconds(10.0);
-        let at = |ms| Some(began.after(Duration::from_micros(ms)));
+        let began = clock::instant();
+        let at = |ms| Some(began + Duration::from_micros(ms));
         let nothing = Stages::default();
         let found = Stages { found: true, ..nothing };
         let connected = Stages { connected: at(240), ..found };

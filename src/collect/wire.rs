@@ -1,9 +1,10 @@
 //! How ureq's requests reach a server: over a [`Socket`], and through TLS where the address asks for it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, StreamOwned};
@@ -13,7 +14,7 @@ use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, LazyBu
 use super::dial::{self, First, Socket};
 use super::https::Tls;
 use super::stages::Marks;
-use crate::clock::Moment;
+use crate::clock;
 
 /// A request without a deadline has this one.
 const LONGEST: Duration = Duration::from_hours(24);
@@ -32,8 +33,8 @@ impl Connector for Wires {
         let late = |error| failure(error, details.timeout);
         self.marks.reach(|stages| stages.found = true);
         let socket = dial::connect(&details.addrs, First::We, end).map_err(late)?;
-        self.marks.reach(|stages| stages.connected = Some(Moment::now()));
-        let buffers = LazyBuffers::new(details.config.input_buffer_size(), details.config.output_buffer_size());
+        self.marks.reach(|stages| stages.connected = Some(clock::instant()));
+        let buffers = Lent::new(details.config.input_buffer_size(), details.config.output_buffer_size());
         let marks = Arc::clone(&self.marks);
         if !details.needs_tls() {
             return Ok(Some(Box::new(Wire { buffers, stream: socket, marks })));
@@ -45,7 +46,7 @@ impl Connector for Wires {
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(late)?;
         }
-        marks.reach(|stages| stages.secured = Some(Moment::now()));
+        marks.reach(|stages| stages.secured = Some(clock::instant()));
         Ok(Some(Box::new(Wire { buffers, stream, marks })))
     }
 }
@@ -57,8 +58,8 @@ impl fmt::Debug for Wires {
 }
 
 /// When this much time is over.
-fn end(timeout: NextTimeout) -> Moment {
-    Moment::now().after((*timeout.after).min(LONGEST))
+fn end(timeout: NextTimeout) -> Instant {
+    clock::instant() + (*timeout.after).min(LONGEST)
 }
 
 fn failure(error: std::io::Error, timeout: NextTimeout) -> Error {
@@ -91,32 +92,59 @@ impl Stream for StreamOwned<ClientConnection, Socket> {
     }
 }
 
+thread_local! {
+    /// Of the last connection of this thread.
+    static SPARE: Cell<Option<LazyBuffers>> = const { Cell::new(None) };
+}
+
+/// The buffers of a connection: the next connection of the thread gets them. They are the largest block that a check takes, and new
+/// ones are cleared for each.
+struct Lent(LazyBuffers);
+
+impl Lent {
+    /// All agents ask for the same sizes.
+    fn new(input: usize, output: usize) -> Self {
+        Self(SPARE.take().unwrap_or_else(|| LazyBuffers::new(input, output)))
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut buffers = std::mem::replace(&mut self.0, LazyBuffers::new(1, 1));
+        // What nobody has read is not for the next one.
+        let left = buffers.input().len();
+        buffers.input_consume(left);
+        // A thread that ends has no use for them.
+        let _ = SPARE.try_with(|spare| spare.set(Some(buffers)));
+    }
+}
+
 /// A connection that is ready for requests.
 struct Wire<S> {
-    buffers: LazyBuffers,
+    buffers: Lent,
     stream: S,
     marks: Arc<Marks>,
 }
 
 impl<S: Stream> Transport for Wire<S> {
     fn buffers(&mut self) -> &mut dyn Buffers {
-        &mut self.buffers
+        &mut self.buffers.0
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
         self.stream.socket().set_end(end(timeout));
-        self.stream.write_all(&self.buffers.output()[..amount]).map_err(|error| failure(error, timeout))?;
+        self.stream.write_all(&self.buffers.0.output()[..amount]).map_err(|error| failure(error, timeout))?;
         self.marks.reach(|stages| stages.sent = true);
         Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.socket().set_end(end(timeout));
-        let amount = self.stream.read(self.buffers.input_append_buf()).map_err(|error| failure(error, timeout))?;
-        self.buffers.input_appended(amount);
+        let amount = self.stream.read(self.buffers.0.input_append_buf()).map_err(|error| failure(error, timeout))?;
+        self.buffers.0.input_appended(amount);
         if amount > 0 {
             self.marks.reach(|stages| {
-                stages.first_byte.get_or_insert_with(Moment::now);
+                stages.first_byte.get_or_insert_with(clock::instant);
             });
         }
         Ok(amount > 0)
