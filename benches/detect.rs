@@ -56,16 +56,16 @@ fn look(criterion: &mut Criterion, name: &str, playbooks: impl Fn(usize) -> Vec<
     for size in SIZES {
         let mut now = Moment::at_seconds(0.0);
         let mut detector = Detector::default();
-        let mut samples = batch(size, now);
+        let samples = batch(size, now);
         detector.watch(&playbooks(size), now);
-        assert!(detector.batch(&samples, now).is_empty(), "nothing is in trouble");
+        assert!(detector.batch(&mut samples.clone(), now).is_empty(), "nothing is in trouble");
         group.throughput(Throughput::Elements(u64::try_from(size).unwrap_or(0)));
         group.bench_function(BenchmarkId::from_parameter(size), |bench| {
-            bench.iter(|| {
+            let next = || {
                 now = now.after(INTERVAL);
-                samples = later(std::mem::take(&mut samples), now);
-                detector.batch(black_box(&samples), now)
-            });
+                (later(samples.clone(), now), now)
+            };
+            bench.iter_batched(next, |(mut batch, now)| (detector.batch(black_box(&mut batch), now), batch), BatchSize::PerIteration);
         });
     }
     group.finish();
@@ -85,7 +85,7 @@ fn watch(criterion: &mut Criterion) {
         let (now, playbooks) = (Moment::at_seconds(0.0), playbooks((0..size).map(own)));
         let measured = || {
             let mut detector = Detector::default();
-            detector.batch(&batch(size, now), now);
+            detector.batch(&mut batch(size, now), now);
             detector
         };
         group.throughput(Throughput::Elements(u64::try_from(size).unwrap_or(0)));

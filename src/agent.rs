@@ -107,7 +107,7 @@ struct Wires {
     reload: Sender<Now>,
     reloads: Receiver<Reloaded>,
     changes: Receiver<Change>,
-    seen: Receiver<Arc<Vec<Sample>>>,
+    seen: Receiver<Vec<Sample>>,
     requests: Receiver<Request>,
     /// Dropped when nobody has anything more to write down.
     record: Option<Sender<Message>>,
@@ -153,6 +153,7 @@ impl Agent {
             edges: edges_out,
             record: Some(record.clone()),
             seen: Some(seen_out),
+            emptied: collectors.emptied(),
             shutdown: stop.clone(),
         };
         let detector = detect::start(wiring);

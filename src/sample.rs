@@ -1,5 +1,6 @@
 //! What is measured: targets, their labels, and samples.
 
+mod in_order;
 mod labels;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::clock::Moment;
 use crate::metric::{Kind, Metric};
+pub use in_order::InOrder;
 pub use labels::{ByLabels, Labels, OwnHash};
 
 /// How the reason of a sample begins that is as it is because a person wanted it so.

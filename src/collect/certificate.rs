@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rustls::client::verify_server_name;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -11,14 +11,13 @@ use rustls::server::ParsedCertificate;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::chain::{Dates, Verdict, judge};
-use super::file_glob::{Exact, FileGlob, Found};
+use super::file_glob::{Exact, FileGlob, Found, Look};
 use super::handshake::Shown;
 use super::mount_table::Hangs;
 use super::mounts::Mounts;
 use super::shared::Shared;
-use super::slot::targets;
 use super::tls::{self, Roots, Trust};
-use super::{Collector, handshake};
+use super::{Collector, There, handshake};
 use crate::clock::Moment;
 use crate::config::settings::{CertificateEntry, CertificateSource, StartTls};
 use crate::metric;
@@ -41,7 +40,7 @@ pub(crate) fn collector(entry: &CertificateEntry, shared: &Shared) -> Box<dyn Co
         CertificateSource::Files { path } => {
             let (name, shared) = (entry.name.clone(), shared.clone());
             let files = FileGlob::new(path, false);
-            Box::new(Files { name, hangs: Hangs::new(files.base()), files, shared, read: HashMap::new(), complete: true })
+            Box::new(Files { name, hangs: Hangs::default(), files, shared, read: HashMap::new(), complete: true })
         }
     }
 }
@@ -58,12 +57,12 @@ pub(crate) fn target(entry: &CertificateEntry) -> Arc<Target> {
 
 fn samples(target: &Arc<Target>, days: Result<f64, String>, status: Option<Verdict>, at: Moment) -> Vec<Sample> {
     let why = days.as_ref().err().cloned();
-    let judged = metric::named("ssl_status");
+    let judged = const { metric::named("ssl_status") };
     let status = match status {
         Some((word, remark)) => Sample { reason: remark, ..Sample::known(judged, target, Value::Text(word.into()), at) },
         None => Sample::unknown(judged, target, why.unwrap_or_default(), at),
     };
-    vec![Sample::number(metric::named("ssl_expires_in_days"), target, days, at), status]
+    vec![Sample::number(const { metric::named("ssl_expires_in_days") }, target, days, at), status]
 }
 
 /// A certificate that a server shows.
@@ -163,7 +162,7 @@ struct Files {
 
 /// What a file held when it had this time of change and size.
 struct Read {
-    version: (Option<SystemTime>, u64),
+    version: ((i64, i64), u64),
     dates: Result<Dates, String>,
 }
 
@@ -173,8 +172,8 @@ impl Files {
         Target::new(Labels::from([("certificate", self.name.as_str()), ("path", &*path)]), Labels::default())
     }
 
-    fn dates(&mut self, path: &Path, meta: &std::fs::Metadata) -> Result<Dates, String> {
-        let version = (meta.modified().ok(), meta.len());
+    fn dates(&mut self, path: &Path, look: &Look) -> Result<Dates, String> {
+        let version = (look.modified, look.bytes);
         if let Some(read) = self.read.get(path).filter(|read| read.version == version) {
             return read.dates.clone();
         }
@@ -183,8 +182,8 @@ impl Files {
         dates
     }
 
-    fn measure_file(&mut self, path: &Path, meta: &std::fs::Metadata) -> Vec<Sample> {
-        let dates = self.dates(path, meta);
+    fn measure_file(&mut self, path: &Path, look: &Look) -> Vec<Sample> {
+        let dates = self.dates(path, look);
         let now = Moment::now();
         let verdict = dates.as_ref().ok().map(|dates| dates.verdict(now.wall));
         samples(&self.target(path), dates.map(|dates| dates.days_left(now.wall)), verdict, now)
@@ -193,28 +192,28 @@ impl Files {
 
 impl Collector for Files {
     fn may_hang(&mut self) -> bool {
-        self.hangs.ask(&self.shared.mounts())
+        self.hangs.ask(&self.shared.mounts(), self.files.base())
     }
 
     fn measure(&mut self) -> Vec<Sample> {
         let mounts = self.shared.mounts();
-        let on_pool = self.hangs.ask(&mounts);
+        let on_pool = self.hangs.ask(&mounts, self.files.base());
         if self.files.is_exact() {
             let path = PathBuf::from(self.files.text());
             return match self.files.exact(&mounts, on_pool) {
-                Exact::File(meta) => self.measure_file(&path, &meta),
+                Exact::File(look) => self.measure_file(&path, &look),
                 Exact::Absent => self.without(&path, "no such file"),
                 Exact::Unusable(reason) => self.without(&path, &reason),
             };
         }
-        let Found { files, complete } = self.files.files(&mounts, on_pool, |meta| meta);
+        let Found { files, complete } = self.files.files(&mounts, on_pool, |look| look);
         self.complete = complete;
         self.read.retain(|path, _| files.contains_key(path));
-        files.iter().flat_map(|(path, meta)| self.measure_file(path, meta)).collect()
+        files.iter().flat_map(|(path, look)| self.measure_file(path, look)).collect()
     }
 
-    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
-        self.complete.then(|| targets(samples))
+    fn there(&self) -> There {
+        if self.complete { There::Measured } else { There::Unsure }
     }
 }
 

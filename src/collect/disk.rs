@@ -8,9 +8,9 @@ use rustix::fs::StatVfs;
 use super::mounts::{Mount, Mounts};
 use super::shared::Shared;
 use super::slot::targets;
-use super::{Collector, reason};
+use super::{Collector, There, reason};
 use crate::clock::Moment;
-use crate::metric;
+use crate::metric::{self, Metric};
 use crate::sample::{Labels, Sample, Target};
 
 const MIB: f64 = 1_048_576.0;
@@ -21,18 +21,8 @@ pub(crate) struct Disk {
     listed: Option<PathBuf>,
     shared: Shared,
     targets: Vec<Arc<Target>>,
+    /// A mount that was not found is not there, unless the table of mounts could not be read.
     there: There,
-}
-
-/// What the last look says about mounts that it did not find.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum There {
-    /// They are not there.
-    Measured,
-    /// The listed one is not there.
-    Unmounted,
-    /// Nothing: the table of mounts could not be read.
-    Unreadable,
 }
 
 impl Disk {
@@ -61,10 +51,10 @@ impl Disk {
 
 impl Disk {
     fn look(&mut self, mounts: &Mounts) -> Vec<Sample> {
-        self.there = if mounts.is_empty() { There::Unreadable } else { There::Measured };
+        self.there = if mounts.is_empty() { There::Unsure } else { There::Measured };
         match self.listed.clone() {
             Some(listed) => self.one(&listed, mounts),
-            None if self.there == There::Unreadable => self.targets.iter().flat_map(|target| unknown(target, UNREADABLE)).collect(),
+            None if self.there == There::Unsure => self.targets.iter().flat_map(|target| unknown(target, UNREADABLE)).collect(),
             None => {
                 let samples: Vec<Sample> = mounts.watched().into_iter().flat_map(|mount| samples(mount, &self.target(mount))).collect();
                 self.targets = targets(&samples);
@@ -79,10 +69,10 @@ impl Disk {
         }
         let point = listed.to_string_lossy();
         let target = Target::new(Labels::from([("mount", point.trim_end_matches('/'))]), Labels::default());
-        if self.there == There::Unreadable {
+        if self.there == There::Unsure {
             return unknown(&target, UNREADABLE);
         }
-        self.there = There::Unmounted;
+        self.there = There::Nothing;
         let holder = mounts.holding(listed).map(|mount| format!(" (the path lies on {})", mount.point.display()));
         unknown(&target, &format!("nothing is mounted here{}", holder.unwrap_or_default()))
     }
@@ -102,12 +92,8 @@ impl Collector for Disk {
         self.look(&mounts)
     }
 
-    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
-        match self.there {
-            There::Measured => Some(targets(samples)),
-            There::Unmounted => Some(Vec::new()),
-            There::Unreadable => None,
-        }
+    fn there(&self) -> There {
+        self.there
     }
 }
 
@@ -115,10 +101,10 @@ const UNREADABLE: &str = "the table of mounts cannot be read";
 
 fn unknown(target: &Arc<Target>, why: &str) -> Vec<Sample> {
     let now = Moment::now();
-    NAMES.iter().map(|name| Sample::unknown(metric::named(name), target, why, now)).collect()
+    METRICS.iter().map(|metric| Sample::unknown(metric, target, why, now)).collect()
 }
 
-const NAMES: [&str; 3] = ["disk_usage", "disk_free_mb", "inode_usage"];
+const METRICS: [&Metric; 3] = [metric::named("disk_usage"), metric::named("disk_free_mb"), metric::named("inode_usage")];
 
 fn samples(mount: &Mount, target: &Arc<Target>) -> Vec<Sample> {
     let asked = rustix::fs::statvfs(&mount.point).map_err(|error| reason::plain(&error.into()));
@@ -127,8 +113,8 @@ fn samples(mount: &Mount, target: &Arc<Target>) -> Vec<Sample> {
         Ok(stat) => of(stat).map_err(str::to_owned),
         Err(reason) => Err(reason.clone()),
     };
-    let number = |name, value| Sample::number(metric::named(name), target, value, at);
-    let [usage, free, inodes] = NAMES;
+    let number = |metric, value| Sample::number(metric, target, value, at);
+    let [usage, free, inodes] = METRICS;
     vec![number(usage, figure(usage_percent)), number(free, figure(free_mib)), number(inodes, figure(inode_percent))]
 }
 
@@ -208,15 +194,14 @@ mod tests {
             let mut disk = Disk::new(listed.clone(), Shared::new(Exclusions::default()));
             let mut look = |mounts: &Mounts| {
                 let samples = disk.look(mounts);
-                let present = disk.present(&samples).map(|all| all.iter().any(|target| target.label("mount") == Some(here)));
                 let own =
                     samples.into_iter().find(|sample| sample.metric.name == "disk_usage" && sample.target.label("mount") == Some(here));
-                (present, own.map(|sample| sample.reason))
+                (disk.there(), own.map(|sample| sample.reason))
             };
-            assert_eq!(look(&both), (Some(true), Some(None)));
-            assert_eq!(look(&none), (None, Some(Some(UNREADABLE.to_owned()))));
-            let unmounted = listed.map(|_| Some("nothing is mounted here (the path lies on /)".to_owned()));
-            assert_eq!(look(&root), (Some(false), unmounted));
+            assert_eq!(look(&both), (There::Measured, Some(None)));
+            assert_eq!(look(&none), (There::Unsure, Some(Some(UNREADABLE.to_owned()))));
+            let unmounted = Some("nothing is mounted here (the path lies on /)".to_owned());
+            assert_eq!(look(&root), if listed.is_some() { (There::Nothing, Some(unmounted)) } else { (There::Measured, None) });
         }
     }
 

@@ -1,11 +1,14 @@
 //! From a path, a glob or a directory in the settings to the regular files that it means now.
 
 use std::collections::BTreeMap;
-use std::fs::{self, Metadata};
+use std::ffi::CString;
+use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
+use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
+use rustix::path::Arg;
 
 use super::mounts::Mounts;
 use super::reason;
@@ -23,8 +26,10 @@ pub(crate) struct FileGlob {
     recursive: bool,
     /// The part before the first wildcard.
     base: PathBuf,
-    /// `None`: an exact path.
-    glob: Option<GlobMatcher>,
+    /// Missing for a path or directory without wildcards. Boxed: there can be thousands, and most have none.
+    glob: Option<Box<GlobMatcher>>,
+    /// Of an exact path, as the system wants it.
+    exact: Option<CString>,
     /// How many levels below `base` can match.
     depth: usize,
 }
@@ -33,11 +38,32 @@ pub(crate) struct FileGlob {
 #[derive(Debug)]
 pub(crate) enum Exact {
     /// A regular file.
-    File(Metadata),
+    File(Look),
     /// Nothing is there.
     Absent,
     /// Something that has no size to speak of, or that we may not look at: why.
     Unusable(String),
+}
+
+/// What a look at a path found.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    kind: FileType,
+    /// Its size.
+    pub(crate) bytes: u64,
+    /// When it was last written to: seconds since the epoch, and nanoseconds.
+    pub(crate) modified: (i64, i64),
+}
+
+impl From<Stat> for Look {
+    #[allow(clippy::unnecessary_fallible_conversions, clippy::useless_conversion, reason = "the types are other ones on other systems")]
+    fn from(stat: Stat) -> Self {
+        Self {
+            kind: FileType::from_raw_mode(stat.st_mode),
+            bytes: u64::try_from(stat.st_size).unwrap_or(0),
+            modified: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+        }
+    }
 }
 
 /// What a path, glob or directory means now.
@@ -54,7 +80,7 @@ impl FileGlob {
     /// loader has refused such.
     pub(crate) fn new(text: &str, recursive: bool) -> Self {
         let wild = |part: &str| part.contains(['*', '?', '[', '{']);
-        let matcher = |text: &str| Some(GlobBuilder::new(text).literal_separator(true).build().ok()?.compile_matcher());
+        let matcher = |text: &str| Some(Box::new(GlobBuilder::new(text).literal_separator(true).build().ok()?.compile_matcher()));
         let glob = if wild(text) { matcher(text) } else { None };
         let parts: Vec<Component<'_>> = Path::new(text).components().collect();
         let fixed = match &glob {
@@ -67,7 +93,8 @@ impl FileGlob {
         let alternatives = text.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}'));
         let unbounded = recursive || text.contains("**") || alternatives.is_some_and(|(inside, _)| inside.contains('/'));
         let depth = if unbounded { MAX_DEPTH } else { parts.len() - fixed };
-        Self { text: text.to_owned(), recursive, base: parts[..fixed].iter().collect(), glob, depth }
+        let exact = if glob.is_none() && !recursive { CString::new(text).ok() } else { None };
+        Self { text: text.to_owned(), recursive, base: parts[..fixed].iter().collect(), glob, exact, depth }
     }
 
     /// Whether it means one file and no other.
@@ -93,8 +120,13 @@ impl FileGlob {
 
     /// Looks at an exact path. Never opens anything, and never follows a link to where a look may hang.
     pub(crate) fn exact(&self, mounts: &Mounts, on_pool: bool) -> Exact {
-        match look(Path::new(&self.text), mounts, on_pool) {
-            Ok(meta) if meta.is_file() => Exact::File(meta),
+        let path = Path::new(&self.text);
+        let found = match &self.exact {
+            Some(exact) => look(exact.as_c_str(), path, mounts, on_pool),
+            None => look(path, path, mounts, on_pool),
+        };
+        match found {
+            Ok(found) if found.kind == FileType::RegularFile => Exact::File(found),
             Ok(_) => Exact::Unusable("not a regular file".to_owned()),
             Err(error) if is_absent(&error) => Exact::Absent,
             Err(error) => Exact::Unusable(reason::plain(&error)),
@@ -103,21 +135,22 @@ impl FileGlob {
 
     /// The regular files that it means now, by path, with what `of` takes from each: there may be thousands. `on_pool`: a look may
     /// take its time, so links to network file systems are followed.
-    pub(crate) fn files<T>(&self, mounts: &Mounts, on_pool: bool, of: impl Fn(Metadata) -> T) -> Found<T> {
+    pub(crate) fn files<T>(&self, mounts: &Mounts, on_pool: bool, of: impl Fn(Look) -> T) -> Found<T> {
         let mut found = Found { files: BTreeMap::new(), complete: true };
         let mut dirs = Vec::new();
         let visit = |path: PathBuf, depth, found: &mut Found<T>, dirs: &mut Vec<(PathBuf, usize)>| {
-            let meta = match look(&path, mounts, on_pool) {
-                Ok(meta) => meta,
+            let look = match look(&path, &path, mounts, on_pool) {
+                Ok(look) => look,
                 Err(error) => return found.complete &= is_absent(&error),
             };
-            if meta.is_file() && self.may_mean(&path) {
+            if look.kind == FileType::RegularFile && self.may_mean(&path) {
                 if found.files.len() < MAX_FILES {
-                    found.files.insert(path, of(meta));
+                    found.files.insert(path, of(look));
                 } else {
                     found.complete = false;
                 }
-            } else if meta.is_dir() && depth < self.depth && !(depth > 0 && self.depth == MAX_DEPTH && path.is_symlink()) {
+            } else if look.kind == FileType::Directory && depth < self.depth && !(depth > 0 && self.depth == MAX_DEPTH && path.is_symlink())
+            {
                 // An unbounded walk follows no links to directories: they may lead in circles.
                 dirs.push((path, depth));
             }
@@ -140,15 +173,16 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-fn look(path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Metadata> {
-    let meta = fs::symlink_metadata(path)?;
-    if !meta.is_symlink() {
-        return Ok(meta);
+/// Looks at `name`, which is the path.
+fn look(name: impl Arg + Copy, path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Look> {
+    let found = Look::from(statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW)?);
+    if found.kind != FileType::Symlink {
+        return Ok(found);
     }
     if !on_pool && mounts.may_hang(path) {
         return Err(std::io::Error::other("the link leads to a network file system; watch the path that it leads to"));
     }
-    fs::metadata(path)
+    Ok(statat(CWD, name, AtFlags::empty())?.into())
 }
 
 #[cfg(test)]
@@ -210,7 +244,7 @@ mod tests {
         let file = dir.path().join("a.log");
         fs::write(&file, "xyz").unwrap();
         let look = |path: &Path| FileGlob::new(path.to_str().unwrap(), false).exact(&Mounts::default(), false);
-        assert!(matches!(look(&file), Exact::File(meta) if meta.len() == 3));
+        assert!(matches!(look(&file), Exact::File(look) if look.bytes == 3));
         assert!(matches!(look(&dir.path().join("none")), Exact::Absent));
         assert!(matches!(look(&file.join("below")), Exact::Absent));
         assert!(matches!(look(dir.path()), Exact::Unusable(reason) if reason == "not a regular file"));

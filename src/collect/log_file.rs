@@ -9,8 +9,7 @@ use super::file_glob::{Exact, FileGlob, Found};
 use super::mount_table::Hangs;
 use super::mounts::Mounts;
 use super::shared::Shared;
-use super::slot::targets;
-use super::{Collector, reason};
+use super::{Collector, There, reason};
 use crate::clock::Moment;
 use crate::metric::{self, Metric};
 use crate::sample::{Labels, Sample, Target, Value};
@@ -35,8 +34,8 @@ pub(crate) struct LogFiles {
     /// The mounts and the answer when it was last asked whether it may hang: the measurement that follows goes by them.
     asked: Option<(Arc<Mounts>, bool)>,
     shared: Shared,
-    /// Of a glob or directory.
-    seen: BTreeMap<PathBuf, Seen>,
+    /// Of a glob or directory, with the moment when each was there.
+    seen: BTreeMap<PathBuf, (Moment, Seen)>,
     /// Of a path.
     exact: Option<Seen>,
     literal: Arc<Target>,
@@ -47,20 +46,28 @@ pub(crate) struct LogFiles {
 impl LogFiles {
     pub(crate) fn new(path: &str, recursive: bool, shared: Shared) -> Self {
         let files = FileGlob::new(path, recursive);
-        let hangs = Hangs::new(files.base());
-        Self { files, hangs, asked: None, shared, seen: BTreeMap::new(), exact: None, literal: target(Path::new(path)), complete: true }
+        Self {
+            files,
+            hangs: Hangs::default(),
+            asked: None,
+            shared,
+            seen: BTreeMap::new(),
+            exact: None,
+            literal: target(Path::new(path)),
+            complete: true,
+        }
     }
 
     /// The mounts, and whether looking may hang.
     fn ask(&mut self) -> (Arc<Mounts>, bool) {
         let mounts = self.shared.mounts();
-        let hangs = self.hangs.ask(&mounts);
+        let hangs = self.hangs.ask(&mounts, self.files.base());
         (mounts, hangs)
     }
 
     fn exact(&mut self, mounts: &Mounts, on_pool: bool) -> Vec<Sample> {
         let size = match self.files.exact(mounts, on_pool) {
-            Exact::File(meta) => meta.len(),
+            Exact::File(look) => look.bytes,
             Exact::Absent if self.exact.is_some() => 0,
             Exact::Absent => return unknown(&self.literal, "no such file"),
             Exact::Unusable(reason) => return unknown(&self.literal, &reason),
@@ -70,18 +77,18 @@ impl LogFiles {
     }
 
     fn matches(&mut self, mounts: &Mounts, on_pool: bool) -> Vec<Sample> {
-        let Found { files, complete } = self.files.files(mounts, on_pool, |meta| meta.len());
+        let Found { files, complete } = self.files.files(mounts, on_pool, |look| look.bytes);
         self.complete = complete;
         let now = Moment::now();
         let mut samples = Vec::with_capacity(files.len() * 2);
         for (path, size) in files {
-            let seen = self.seen.entry(path).or_insert_with_key(|path| Seen::new(target(path), now, size));
-            seen.present = now;
+            let (present, seen) = self.seen.entry(path).or_insert_with_key(|path| (now, Seen::new(target(path), now, size)));
+            *present = now;
             samples.extend(seen.measure(now, size));
         }
         // Rotation makes new names for ever: a name that is gone measures 0 for an hour and is forgotten then.
-        self.seen.retain(|_, seen| now.since(seen.present) <= HOUR);
-        for seen in self.seen.values_mut().filter(|seen| seen.present != now) {
+        self.seen.retain(|_, (present, _)| now.since(*present) <= HOUR);
+        for (_, seen) in self.seen.values_mut().filter(|(present, _)| *present != now) {
             samples.extend(seen.measure(now, 0));
         }
         samples
@@ -100,8 +107,8 @@ impl Collector for LogFiles {
         if self.files.is_exact() { self.exact(&mounts, on_pool) } else { self.matches(&mounts, on_pool) }
     }
 
-    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
-        self.complete.then(|| targets(samples))
+    fn there(&self) -> There {
+        if self.complete { There::Measured } else { There::Unsure }
     }
 }
 
@@ -118,7 +125,6 @@ fn unknown(target: &Arc<Target>, reason: &str) -> Vec<Sample> {
 #[derive(Debug)]
 struct Seen {
     target: Arc<Target>,
-    present: Moment,
     size: u64,
     /// Bytes written since the first look. A file that shrank was truncated or replaced: what it holds then is new.
     written: u64,
@@ -129,7 +135,7 @@ struct Seen {
 
 impl Seen {
     fn new(target: Arc<Target>, now: Moment, size: u64) -> Self {
-        Self { target, present: now, size, written: 0, history: VecDeque::from([(now.running, 0)]) }
+        Self { target, size, written: 0, history: VecDeque::from([(now.running, 0)]) }
     }
 
     #[expect(clippy::cast_precision_loss, reason = "no file has 2^53 bytes")]

@@ -57,7 +57,7 @@ use crate::clock::Moment;
 use crate::config::settings::Settings;
 use crate::metric::Metric;
 pub use crate::sample::Want;
-use crate::sample::{Batch, Sample, Target};
+use crate::sample::{Batch, Sample};
 use crate::threads::{self, Worker};
 
 pub use counts::Counts;
@@ -78,17 +78,26 @@ pub trait Collector: Send {
     /// Measures now. Each sample carries the moment when its measurement ended. Blocks at most for the entry's timeout. The schedule fills in the samples' interval.
     fn measure(&mut self) -> Vec<Sample>;
 
-    /// Which targets the last measurement, which gave these samples, found to be there: those of the samples, unless the
-    /// collector also tells of some that are not. `None`: it could not look everywhere, so what it did not find may be there
-    /// all the same.
-    fn present(&self, samples: &[Sample]) -> Option<Vec<Arc<Target>>> {
-        Some(slot::targets(samples))
+    /// Which targets the last measurement found to be there.
+    fn there(&self) -> There {
+        There::Measured
     }
 
     /// How soon it should measure again, if that is sooner than by the schedule: the last measurement found something in motion.
     fn again(&self) -> Option<Duration> {
         None
     }
+}
+
+/// Which targets a measurement found to be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum There {
+    /// Those that it has samples of.
+    Measured,
+    /// None: what it has samples of is not there.
+    Nothing,
+    /// It could not look everywhere: what it did not find may be there all the same.
+    Unsure,
 }
 
 /// What the collectors are told.
@@ -131,6 +140,7 @@ pub struct Collectors {
     exclusions: Exclusions,
     units: Units,
     counts: Arc<Counts>,
+    emptied: Sender<Vec<Sample>>,
 }
 
 impl Collectors {
@@ -146,17 +156,24 @@ impl Collectors {
         let units = shared.units().clone();
         let mut scheduler = Scheduler::new(shared, samples, Arc::clone(&counts));
         scheduler.wait_for_deaths();
+        let emptied = scheduler.emptied();
         let worker = threads::spawn("collect", move || {
             scheduler.watch(&settings);
             scheduler.run(inbox, &shutdown);
         });
-        (Self { worker, exclusions, units, counts }, orders)
+        (Self { worker, exclusions, units, counts, emptied }, orders)
     }
 
     /// The local thread, to wait for its end.
     #[must_use]
     pub fn worker(&self) -> &Worker {
         &self.worker
+    }
+
+    /// Where the reader of a batch may leave its memory, for another batch.
+    #[must_use]
+    pub fn emptied(&self) -> Sender<Vec<Sample>> {
+        self.emptied.clone()
     }
 
     /// Where the executor says which processes belong to the action that is running.

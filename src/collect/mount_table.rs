@@ -1,6 +1,6 @@
 //! The table of mounts, read again only when it changed: the kernel says so to whoever holds the file open.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,26 +38,21 @@ impl MountTable {
 
 /// Whether looking at one path may never return. To follow its links is work: the answer holds until the table of mounts is read again:
 /// a link that is turned to a dead server meanwhile can hold up the local thread.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Hangs {
-    path: PathBuf,
     known: Option<(Arc<Mounts>, bool)>,
 }
 
 impl Hangs {
-    pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), known: None }
-    }
-
-    /// Asks with the mounts of now.
-    pub(crate) fn ask(&mut self, mounts: &Arc<Mounts>) -> bool {
+    /// Asks with the mounts of now, and always for the same path.
+    pub(crate) fn ask(&mut self, mounts: &Arc<Mounts>, path: &Path) -> bool {
         if !mounts.can_hang() {
             return false;
         }
         match &self.known {
             Some((known, answer)) if Arc::ptr_eq(known, mounts) => *answer,
             _ => {
-                let answer = mounts.may_hang(&self.path);
+                let answer = mounts.may_hang(path);
                 self.known = Some((Arc::clone(mounts), answer));
                 answer
             }
@@ -113,10 +108,10 @@ mod tests {
     #[test]
     fn the_answer_changes_with_the_table() {
         let table = |fstype: &str| Arc::new(Mounts::parse(format!("33 27 0:40 / /srv/share rw - {fstype} server:/share rw\n").as_bytes()));
-        let mut hangs = Hangs::new(Path::new("/srv/share/x"));
-        assert!(hangs.ask(&table("nfs4")));
-        assert!(!hangs.ask(&table("ext4")));
-        assert!(hangs.ask(&table("fuse.sshfs")));
+        let mut hangs = Hangs::default();
+        for (fstype, answer) in [("nfs4", true), ("ext4", false), ("fuse.sshfs", true)] {
+            assert_eq!(hangs.ask(&table(fstype), Path::new("/srv/share/x")), answer, "{fstype}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::entry::Entry;
 use super::looks::APART;
 use super::pool::{self, Done, Job, Panicked, Pool};
 use super::shared::Shared;
-use super::{Collector, Exclusions, Units};
+use super::{Collector, Exclusions, There, Units};
 use crate::clock::{Moment, in_words};
 use crate::config::settings::Settings;
 use crate::metric::Kind;
@@ -114,7 +114,7 @@ impl Round {
     }
 
     fn take(&mut self, index: usize, collector: &dyn Collector, samples: Result<Vec<Sample>, Panicked>) {
-        if samples.as_ref().is_ok_and(|samples| collector.present(samples).is_none()) {
+        if samples.is_ok() && collector.there() == There::Unsure {
             self.partial.insert(index);
         }
         let entry = &self.entries[index];

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use crossbeam_channel::{Sender, TrySendError};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::Counts;
 use crate::metric::Kind;
@@ -17,8 +17,11 @@ pub(crate) struct Outbox {
     /// What is gone since the last flush, and how many fresh samples were there before.
     going: HashMap<Gone, usize>,
     fresh: Vec<Sample>,
-    /// How many samples the last batch had: mostly the next one has as many.
+    /// How many samples a batch had lately, at most.
     usual: usize,
+    /// The memory of a batch that was read: the next one goes into it. A pass over thousands of targets is a large block, which the
+    /// system would map and clear anew each time.
+    emptied: (Sender<Vec<Sample>>, Receiver<Vec<Sample>>),
     /// What did not find room. Plain, because it can be a pass over thousands of targets.
     waiting: Vec<Sample>,
     /// The kinds that the detector takes for settled.
@@ -38,15 +41,26 @@ impl Outbox {
             going: HashMap::new(),
             fresh: Vec::new(),
             usual: 0,
+            emptied: bounded(1),
             waiting: Vec::new(),
             settled: Vec::new(),
             counts,
         }
     }
 
+    /// Where the reader of a batch leaves its memory.
+    pub(crate) fn emptied(&self) -> Sender<Vec<Sample>> {
+        self.emptied.0.clone()
+    }
+
     /// Takes samples for the next [`Self::flush`].
     pub(crate) fn add(&mut self, samples: Vec<Sample>) {
         if self.fresh.is_empty() {
+            if self.fresh.capacity() == 0 {
+                self.fresh = self.emptied.1.try_recv().unwrap_or_default();
+                self.fresh.clear();
+                self.fresh.shrink_to(self.usual * 2);
+            }
             self.fresh.reserve_exact(self.usual);
         }
         self.fresh.extend(samples);
@@ -121,7 +135,7 @@ impl Outbox {
 
     /// What is fresh, and what waits of other keys.
     fn latest(&mut self) -> Vec<Sample> {
-        self.usual = self.fresh.len();
+        self.usual = self.fresh.len().max(self.usual - self.usual / 16);
         let (fresh, mut waiting) = (std::mem::take(&mut self.fresh), std::mem::take(&mut self.waiting));
         if waiting.is_empty() {
             return fresh;

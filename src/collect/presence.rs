@@ -15,8 +15,6 @@ const TIMES: u32 = 3;
 #[derive(Debug, Default)]
 pub(crate) struct Presence {
     targets: ByLabels<Option<Box<Missing>>>,
-    /// What the last measurement found, if none was missing: mostly the next one finds the same.
-    all: Vec<Arc<Target>>,
 }
 
 #[derive(Debug)]
@@ -28,17 +26,16 @@ struct Missing {
 impl Presence {
     /// These were there.
     pub(crate) fn of(targets: Vec<Arc<Target>>) -> Self {
-        Self { targets: targets.into_iter().map(|target| (target.identity.clone(), None)).collect(), all: Vec::new() }
+        Self { targets: targets.into_iter().map(|target| (target.identity.clone(), None)).collect() }
     }
 
-    /// Whether these are what the last measurement found too, and none was missing: then there is nothing to take into account.
-    pub(crate) fn is(&self, present: &[Arc<Target>]) -> bool {
-        !present.is_empty() && present.iter().map(Arc::as_ptr).eq(self.all.iter().map(Arc::as_ptr))
+    /// Whether there are some, and none is missing.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.targets.is_empty() && self.targets.values().all(Option::is_none)
     }
 
     /// Takes a measurement into account, and gives the targets that are gone by now: each once.
     pub(crate) fn update(&mut self, present: &[Arc<Target>], interval: Duration, now: Moment) -> Vec<Labels> {
-        let all = present;
         let present: HashSet<&Labels> = present.iter().map(|target| &target.identity).collect();
         for identity in &present {
             match self.targets.get_mut(*identity) {
@@ -56,9 +53,7 @@ impl Presence {
             // for, make it no earlier.
             missing.times >= TIMES && now.since(missing.since) >= interval * 3 / 2
         };
-        let gone = self.targets.extract_if(gone).map(|(identity, _)| identity).collect();
-        self.all = if self.targets.values().all(Option::is_none) { all.to_vec() } else { Vec::new() };
-        gone
+        self.targets.extract_if(gone).map(|(identity, _)| identity).collect()
     }
 
     /// Every target that was found, and is not gone.

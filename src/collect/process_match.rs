@@ -32,7 +32,7 @@ pub(crate) struct Finder {
     entry: ProcessEntry,
     name: Arc<str>,
     pidfile: Option<Pidfile>,
-    hangs: Option<Hangs>,
+    hangs: Hangs,
     /// Where the path of an executable leads to now.
     program: Option<PathBuf>,
     shared: Shared,
@@ -104,16 +104,11 @@ impl Finder {
     pub(crate) fn new(entry: ProcessEntry, shared: Shared) -> Self {
         let name = Arc::from(entry.name.as_str());
         let pidfile = if let ProcessMatch::Pidfile(path) = &entry.matcher { Some(Pidfile::new(path.clone())) } else { None };
-        let hangs = match &entry.matcher {
-            // The executable's path is resolved: it may be a link.
-            ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => Some(Hangs::new(path)),
-            ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => None,
-        };
         Self {
             entry,
             name,
             pidfile,
-            hangs,
+            hangs: Hangs::default(),
             program: None,
             shared,
             cursor: Cursor::default(),
@@ -125,7 +120,11 @@ impl Finder {
 
     /// Whether the entry's file is where a look may never return.
     pub(crate) fn may_hang(&mut self) -> bool {
-        self.hangs.as_mut().is_some_and(|hangs| hangs.ask(&self.shared.mounts()))
+        match &self.entry.matcher {
+            // The executable's path is resolved: it may be a link.
+            ProcessMatch::Pidfile(path) | ProcessMatch::Exe(path) => self.hangs.ask(&self.shared.mounts(), path),
+            ProcessMatch::Command(_) | ProcessMatch::Pattern(_) | ProcessMatch::Unit(_) => false,
+        }
     }
 
     /// Looks now.

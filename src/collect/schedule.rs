@@ -5,6 +5,7 @@
 mod entries;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasherDefault;
 use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use super::slot::Slot;
 use super::{Counts, Fresh, Order, deaths};
 use crate::clock::{Moment, in_words};
 use crate::metric::Kind;
-use crate::sample::{Batch, Gone, SLEPT, Sample};
+use crate::sample::{Batch, Gone, OwnHash, SLEPT, Sample};
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -36,7 +37,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// Everything that is watched, and when it is measured next.
 pub(crate) struct Scheduler {
     shared: Shared,
-    slots: HashMap<u64, Slot>,
+    /// Boxed, and by numbers that grow: a tick passes over thousands in the order in which they lie in memory.
+    slots: HashMap<u64, Box<Slot>, BuildHasherDefault<OwnHash>>,
     next_id: u64,
     /// What is due when (running clock). Entries of one interval have been due together since they came: thousands of files share one
     /// element.
@@ -62,7 +64,7 @@ impl Scheduler {
         let now = Moment::now();
         Self {
             shared,
-            slots: HashMap::new(),
+            slots: HashMap::default(),
             next_id: 0,
             due: BTreeMap::new(),
             pool: Pool::new(),
@@ -86,6 +88,11 @@ impl Scheduler {
             }
             Err(error) => log::info!("deaths of processes are noticed at the next interval only: {error}"),
         }
+    }
+
+    /// Where the reader of a batch leaves its memory.
+    pub(crate) fn emptied(&self) -> Sender<Vec<Sample>> {
+        self.outbox.emptied()
     }
 
     /// Measures until `shutdown` is disconnected or nobody takes samples any more.
@@ -189,7 +196,7 @@ impl Scheduler {
             let (due, ids) = first.remove_entry();
             for id in ids {
                 let Some(slot) = self.slots.get_mut(&id).filter(|slot| slot.due == due) else { continue };
-                let (next, missed) = next_tick(due, slot.entry.interval(), now.running);
+                let (next, missed) = next_tick(due, slot.interval, now.running);
                 slot.due = next;
                 self.due.entry(next).or_default().push(id);
                 self.counts.add_late(missed);
@@ -243,7 +250,7 @@ impl Scheduler {
     fn measure_dead(&mut self, first: Arc<str>, others: &Receiver<Arc<str>>) {
         let names: BTreeSet<Arc<str>> = iter::once(first).chain(others.try_iter()).collect();
         self.shared.next_turn();
-        let dead = |slot: &Slot| matches!(&slot.entry, Entry::Process(entry) if names.contains(entry.name.as_str()));
+        let dead = |slot: &Slot| matches!(&*slot.entry, Entry::Process(entry) if names.contains(entry.name.as_str()));
         let ids: Vec<u64> = self.slots.iter().filter(|(_, slot)| dead(slot)).map(|(id, _)| *id).collect();
         for id in ids {
             // One that is under way may have begun too early.
@@ -267,10 +274,7 @@ impl Scheduler {
         let (mut soon, mut missing) = (None, Vec::new());
         let mut samples = match done.samples {
             Ok(samples) => {
-                if let Some(present) = done.collector.present(&samples).filter(|present| !slot.presence.is(present)) {
-                    missing = slot.presence.update(&present, slot.entry.interval(), Moment::now());
-                }
-                slot.has_measured(&samples);
+                missing = slot.has_measured(&samples, done.collector.there());
                 soon = done.collector.again();
                 samples
             }
@@ -287,8 +291,7 @@ impl Scheduler {
             slot.due = due;
             self.due.entry(due).or_default().push(done.id);
         }
-        let kind = slot.entry.kind();
-        missing.into_iter().for_each(|identity| self.outbox.gone(Gone { kind, identity }));
+        missing.into_iter().for_each(|identity| self.outbox.gone(Gone { kind: slot.entry.kind(), identity }));
         let died = std::mem::take(&mut slot.again);
         let again = self.requests.measured(done.id, done.began, &samples) || died;
         if slot.publishes(&mut samples) {

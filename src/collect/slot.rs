@@ -4,15 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Collector;
 use super::entry::Entry;
 use super::presence::{Leaving, Presence};
+use super::{Collector, There};
 use crate::clock::Moment;
 use crate::sample::{Gone, Labels, Sample, Target};
 
 /// One entry at work.
 pub(super) struct Slot {
-    pub(super) entry: Entry,
+    /// Boxed: it is large, and a tick has no use for it.
+    pub(super) entry: Box<Entry>,
+    /// The entry's.
+    pub(super) interval: Duration,
     pub(super) key: String,
     /// Not here while it measures on the pool.
     pub(super) collector: Option<Box<dyn Collector>>,
@@ -24,6 +27,8 @@ pub(super) struct Slot {
     pub(super) targets: Vec<Arc<Target>>,
     /// Which targets it has had.
     pub(super) presence: Presence,
+    /// It found all of its targets: when it measures the same ones again, there is nothing to take into account.
+    steady: bool,
     /// It was measured at least once.
     pub(super) measured: bool,
     /// It was measured, or found to hang, at least once.
@@ -36,15 +41,18 @@ pub(super) struct Slot {
 impl Slot {
     pub(super) fn new(entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> Self {
         // A listed mount is taken to have been there: an earlier life of the agent may have left an incident of it.
+        let interval = entry.interval();
         let listed = if let Entry::Disk(_) = entry { entry.named_target() } else { None };
         Self {
             presence: Presence::of(listed.into_iter().collect()),
-            entry,
+            entry: Box::new(entry),
+            interval,
             key,
             collector: Some(collector),
             due: now.running,
             sent: now,
             targets: Vec::new(),
+            steady: false,
             measured: false,
             settled: false,
             panicked: false,
@@ -52,19 +60,28 @@ impl Slot {
         }
     }
 
-    /// A measurement gave these.
-    pub(super) fn has_measured(&mut self, samples: &[Sample]) {
+    /// Takes a measurement into account, and gives the targets that are gone by now: each once.
+    pub(super) fn has_measured(&mut self, samples: &[Sample], there: There) -> Vec<Labels> {
         (self.measured, self.panicked) = (true, false);
         // Mostly they are those of the measurement before.
         if !each_target(samples).map(Arc::as_ptr).eq(self.targets.iter().map(Arc::as_ptr)) {
             self.targets = targets(samples);
+            self.steady = false;
         }
+        let present = match there {
+            There::Unsure => return Vec::new(),
+            There::Measured if self.steady => return Vec::new(),
+            There::Measured => &*self.targets,
+            There::Nothing => &[],
+        };
+        let gone = self.presence.update(present, self.interval, Moment::now());
+        self.steady = there == There::Measured && self.presence.is_whole();
+        gone
     }
 
     /// Its samples go out. Says whether it is settled since now.
     pub(super) fn publishes(&mut self, samples: &mut [Sample]) -> bool {
-        let interval = self.entry.interval();
-        samples.iter_mut().for_each(|sample| sample.is_of_interval(interval));
+        samples.iter_mut().for_each(|sample| sample.is_of_interval(self.interval));
         // A glob that hangs from the start has no target to call unknown: what it means stays open.
         let settled = self.measured || !samples.is_empty();
         settled && !std::mem::replace(&mut self.settled, true)
@@ -72,7 +89,7 @@ impl Slot {
 
     /// It is watched no more: its targets have three intervals to turn up elsewhere.
     pub(super) fn leave(self, now: Moment) -> Vec<Leaving> {
-        let (kind, interval) = (self.entry.kind(), self.entry.interval());
+        let (kind, interval) = (self.entry.kind(), self.interval);
         let named = self.entry.named_target().map(|target| target.identity.clone());
         let all: BTreeSet<Labels> = self.presence.identities().cloned().chain(named).collect();
         all.into_iter().map(|identity| Leaving::new(Gone { kind, identity }, interval, now)).collect()

@@ -281,8 +281,14 @@ impl Condition {
         match &self.test {
             Test::Compare(comparison) => {
                 let sample = sample(comparison.metric);
-                let meant = sample.is_none_or(|sample| comparison.selector.selects(|label| sample.target.label(label)));
-                if meant { comparison.judge(sample) } else { Some(false) }
+                // The value first: mostly it is well, and then it is of no consequence who is meant.
+                match comparison.judge(sample) {
+                    Some(false) => Some(false),
+                    state => {
+                        let meant = sample.is_none_or(|sample| comparison.selector.selects(|label| sample.target.label(label)));
+                        if meant { state } else { Some(false) }
+                    }
+                }
             }
             Test::All(parts) => kleene_all(parts.iter().map(|part| part.evaluate(sample))),
             Test::Any(parts) => kleene_all(parts.iter().map(|part| part.evaluate(sample).map(|state| !state))).map(|state| !state),

@@ -14,7 +14,7 @@ use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening};
 use crate::metric::{Kind, Metric};
 use crate::record::escape::terminal;
-use crate::sample::{Batch, ByLabels, Gone, Labels, SLEPT, Sample};
+use crate::sample::{Batch, Gone, InOrder, Labels, SLEPT, Sample};
 
 /// A target that was last measured this long ago is forgotten.
 const FORGOTTEN: Duration = Duration::from_secs(3600);
@@ -47,7 +47,7 @@ pub struct Detector {
     rules: Vec<Rule>,
     routes: Routes,
     /// Of every metric, by target: what is known of one lies together.
-    latest: ByLabels<Vec<Latest>>,
+    latest: InOrder<Vec<Latest>>,
     /// When the first of the latest samples becomes stale, at the earliest (running clock).
     stale_at: Option<Duration>,
     /// When the first condition may change by time alone (running clock). It may turn out to be too early: then the look at it finds
@@ -65,10 +65,16 @@ pub struct Detector {
 #[derive(Debug)]
 struct Latest {
     sample: Sample,
-    /// Since when the value has been unknown, and whether that was reported.
-    unknown: Option<(Moment, bool)>,
+    /// The value is unknown. Boxed: there can be many thousands, and most are known.
+    unknown: Option<Box<Unknown>>,
     /// The rules that look at it: found once, and again when the target's facts change.
     rules: Option<Box<[usize]>>,
+}
+
+#[derive(Debug)]
+struct Unknown {
+    since: Moment,
+    reported: bool,
 }
 
 impl Detector {
@@ -94,11 +100,11 @@ impl Detector {
         self.judge_all(now)
     }
 
-    /// Takes what the collectors found into account.
-    pub fn batch(&mut self, batch: &Batch, now: Moment) -> Vec<Edge> {
+    /// Takes what the collectors found into account, and empties the batch.
+    pub fn batch(&mut self, batch: &mut Batch, now: Moment) -> Vec<Edge> {
         self.settled.clone_from(&batch.settled);
-        let mut edges: Vec<Edge> = batch.gone.iter().flat_map(|gone| self.gone(gone)).collect();
-        edges.extend(self.samples(&batch.samples, now));
+        let mut edges: Vec<Edge> = batch.gone.drain(..).flat_map(|gone| self.gone(&gone)).collect();
+        edges.extend(self.samples(batch.samples.drain(..), now));
         edges.extend(self.in_vain(now));
         edges
     }
@@ -128,7 +134,7 @@ impl Detector {
     /// The targets that were expected in vain.
     fn in_vain(&mut self, now: Moment) -> Vec<Edge> {
         let (latest, rules, settled) = (&self.latest, &self.rules, &self.settled);
-        self.expected.drop_seen(|identity| latest.contains_key(identity));
+        self.expected.drop_seen(|identity| latest.get(identity).is_some());
         let keys = self.expected.take(|key, until| until.is_due(now) && can_tell(rules, settled, key));
         for key in &keys {
             if let Some(rule) = self.rules.iter_mut().find(|rule| rule.playbook.id == key.playbook) {
@@ -139,9 +145,9 @@ impl Detector {
     }
 
     /// Takes samples into account.
-    pub fn samples(&mut self, batch: &[Sample], now: Moment) -> Vec<Edge> {
+    pub fn samples(&mut self, samples: impl IntoIterator<Item = Sample>, now: Moment) -> Vec<Edge> {
         let mut affected: Vec<(usize, Labels)> = Vec::new();
-        for sample in batch {
+        for sample in samples {
             self.remember(sample, now, &mut affected);
         }
         // The samples of one target come together. To judge one twice would be no more than work.
@@ -263,32 +269,32 @@ impl Detector {
     }
 
     /// Keeps the sample and adds what the rules that look at it must judge.
-    fn remember(&mut self, sample: &Sample, now: Moment, affected: &mut Vec<(usize, Labels)>) {
+    fn remember(&mut self, sample: Sample, now: Moment, affected: &mut Vec<(usize, Labels)>) {
         self.stale_at = earliest(self.stale_at, sample.stale_at());
         let rules = &self.rules;
-        let mut affect = |rule: &usize| affected.extend(rules[*rule].identities(sample).map(|identity| (*rule, identity.clone())));
+        let mut affect = |sample: &Sample, rule: &usize| {
+            affected.extend(rules[*rule].identities(sample).map(|identity| (*rule, identity.clone())));
+        };
         let identity = &sample.target.identity;
         let known = self.latest.get_mut(identity).and_then(|all| all.iter_mut().find(|latest| latest.sample.metric == sample.metric));
         let Some(latest) = known else {
-            let unknown = sample.value.is_none().then_some((now, false));
-            let mut latest = Latest { sample: sample.clone(), unknown, rules: None };
-            latest.route(&self.routes, rules).iter().for_each(affect);
-            let all = self.latest.entry(identity.clone()).or_default();
+            let mut latest = Latest { unknown: Unknown::of(&sample, now), sample, rules: None };
+            latest.route(&self.routes, rules);
+            latest.rules.iter().flatten().for_each(|rule| affect(&latest.sample, rule));
+            let all = self.latest.get_or_default(&latest.sample.target.identity);
             // No more than it needs: there can be many thousands.
             all.reserve_exact(1);
             all.push(latest);
             return;
         };
-        let left = if latest.sample.target.facts == sample.target.facts { None } else { latest.rules.take() };
-        let since = latest.unknown.filter(|(_, reported)| *reported || !latest.sample.is_from_before_a_sleep(now));
-        latest.unknown = if sample.value.is_some() { None } else { since.or(Some((now, false))) };
-        latest.sample = sample.clone();
+        let left = latest.replace(sample, now);
         latest.report_unknown(now);
-        let own = latest.route(&self.routes, rules);
-        match left.filter(|left| **left != *own) {
+        latest.route(&self.routes, rules);
+        let own = latest.rules.iter().flatten();
+        match left.filter(|left| Some(left) != latest.rules.as_ref()) {
             // What a rule said of a target that its facts take out of it ends now.
-            Some(left) => left.iter().chain(own).collect::<BTreeSet<_>>().into_iter().for_each(affect),
-            None => own.iter().for_each(&mut affect),
+            Some(left) => left.iter().chain(own).collect::<BTreeSet<_>>().into_iter().for_each(|rule| affect(&latest.sample, rule)),
+            None => own.for_each(|rule| affect(&latest.sample, rule)),
         }
     }
 
@@ -299,7 +305,10 @@ impl Detector {
         for (index, identity) in affected {
             let (latest, rule) = (&self.latest, &mut self.rules[*index]);
             let condition = &rule.playbook.condition;
-            let state = rule.targets.entry(identity.clone()).or_insert_with(|| Box::new(State::new(now)));
+            let state = match rule.targets.get_mut(identity) {
+                Some(state) => state,
+                None => rule.targets.entry(identity.clone()).or_insert_with(|| Box::new(State::new(now))),
+            };
             found.clear();
             found.extend(rule.metrics.iter().filter_map(|metric| find(latest, metric, identity)));
             let interval = found.iter().map(|sample| sample.interval).max().unwrap_or_default();
@@ -344,29 +353,52 @@ impl Detector {
     }
 }
 
+impl Unknown {
+    fn of(sample: &Sample, now: Moment) -> Option<Box<Self>> {
+        sample.value.is_none().then(|| Box::new(Self { since: now, reported: false }))
+    }
+}
+
 impl Latest {
-    /// The rules that look at it.
-    fn route(&mut self, routes: &Routes, rules: &[Rule]) -> &[usize] {
-        self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into())
+    /// Takes the place of the sample before. If the target's facts are others now, it gives the rules that looked at it.
+    fn replace(&mut self, sample: Sample, now: Moment) -> Option<Box<[usize]>> {
+        let left = if self.sample.target.facts == sample.target.facts { None } else { self.rules.take() };
+        let goes_on = |unknown: &Unknown| sample.value.is_none() && (unknown.reported || !self.sample.is_from_before_a_sleep(now));
+        if !self.unknown.as_deref().is_some_and(goes_on) {
+            self.unknown = Unknown::of(&sample, now);
+        }
+        self.sample = sample;
+        left
+    }
+
+    /// Finds the rules that look at it.
+    fn route(&mut self, routes: &Routes, rules: &[Rule]) {
+        self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into());
     }
 
     /// Says once that a metric has been unknown for three intervals.
     fn report_unknown(&mut self, now: Moment) {
-        let since = self.unknown.or_else(|| self.sample.is_stale(now).then_some((self.sample.at, false)));
-        let Some((since, false)) = since.filter(|(since, _)| now.since(*since) > self.sample.interval * 3) else { return };
+        let since = match &self.unknown {
+            Some(unknown) if unknown.reported => return,
+            Some(unknown) => unknown.since,
+            None => self.sample.at,
+        };
+        if now.since(since) <= self.sample.interval * 3 {
+            return;
+        }
         if !self.sample.is_from_before_a_sleep(now) {
             let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
             // What no condition looks at is nobody's trouble: the age of a process that is stopped, say.
             let level = if self.rules.as_ref().is_some_and(|rules| !rules.is_empty()) { log::Level::Warn } else { log::Level::Debug };
             let target = terminal(&self.sample.target.identity.to_string());
             log::log!(level, "unknown metric={} target={target} reason={}", self.sample.metric.name, terminal(reason));
-            self.unknown = Some((since, true));
+            self.unknown = Some(Box::new(Unknown { since, reported: true }));
         }
     }
 }
 
 /// The latest sample of a metric for an identity, joined on the labels that the metric has.
-fn find<'a>(latest: &'a ByLabels<Vec<Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
+fn find<'a>(latest: &'a InOrder<Vec<Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
     let of = |identity: &Labels| latest.get(identity)?.iter().map(|latest| &latest.sample).find(|sample| sample.metric == metric);
     of(identity).or_else(|| of(&identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect()))
 }

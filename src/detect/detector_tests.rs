@@ -50,7 +50,7 @@ impl Rig {
 
     fn measure(&mut self, what: &str, value: impl Into<Option<f64>>) -> Vec<String> {
         let sample = self.sample(what, value.into());
-        words(self.detector.samples(&[sample], self.now))
+        words(self.detector.samples([sample], self.now))
     }
 
     fn look(&mut self) -> Vec<String> {
@@ -73,7 +73,7 @@ impl Rig {
     /// A batch of the collectors without samples.
     fn batch(&mut self, gone: &[(Kind, &str)], settled: &[Kind]) -> Vec<String> {
         let gone = gone.iter().map(|(kind, labels)| Gone { kind: *kind, identity: identity(labels) }).collect();
-        words(self.detector.batch(&Batch { gone, samples: Vec::new(), settled: settled.to_vec() }, self.now))
+        words(self.detector.batch(&mut Batch { gone, samples: Vec::new(), settled: settled.to_vec() }, self.now))
     }
 
     fn rearm(&mut self, playbook: &str, labels: &str) {
@@ -330,7 +330,7 @@ fn what_its_facts_take_out_of_a_rule_is_well_for_it() {
     let mut measure = |device: &str| {
         let sample = rig.sample("disk_usage mount=/data", Some(95.0));
         let target = Target::new(sample.target.identity.clone(), Labels::from([("device", device)]));
-        words(rig.detector.samples(&[Sample { target, ..sample }], rig.now))
+        words(rig.detector.samples([Sample { target, ..sample }], rig.now))
     };
     assert_eq!(measure("/dev/sdb1"), ["fired disk (mount=/data)"]);
     assert_eq!(measure("/dev/sdc1"), ["cleared disk (mount=/data)"]);

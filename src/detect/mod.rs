@@ -57,7 +57,9 @@ pub struct Wiring {
     /// To the recorder.
     pub record: Option<Sender<Message>>,
     /// Everything that was measured, for those who show it; a reader that is gone is no matter.
-    pub seen: Option<Sender<Arc<Vec<Sample>>>>,
+    pub seen: Option<Sender<Vec<Sample>>>,
+    /// Back to the collectors: what held a batch holds another one.
+    pub emptied: Sender<Vec<Sample>>,
     /// Disconnected when the agent stops.
     pub shutdown: Receiver<()>,
 }
@@ -72,18 +74,20 @@ fn run(wiring: &Wiring) {
     let mut detector = Detector::default();
     let mut gathered = Gathered::new(wiring.record.clone());
     let mut samples = wiring.samples.clone();
+    let mut seen = wiring.seen.clone();
     loop {
         let now = Moment::now();
         gathered.flush(now);
         let wait = detector.next_look(now).unwrap_or(FLUSH).min(gathered.next_flush(now));
         let edges = select! {
             recv(samples) -> batch => match batch {
-                Ok(batch) => {
-                    let edges = detector.batch(&batch, Moment::now());
+                Ok(mut batch) => {
                     gathered.feed(&batch.samples);
-                    if let Some(seen) = &wiring.seen {
-                        let _ = seen.send(Arc::new(batch.samples));
+                    if seen.as_ref().is_some_and(|seen| seen.send(batch.samples.clone()).is_err()) {
+                        seen = None;
                     }
+                    let edges = detector.batch(&mut batch, Moment::now());
+                    let _ = wiring.emptied.try_send(batch.samples);
                     edges
                 }
                 Err(_) => { samples = never(); Vec::new() }

@@ -15,10 +15,18 @@ pub(crate) struct Progress(Vec<Node>);
 struct Node {
     /// True before the last break by *unknown*: unknown pauses, it does not reset.
     held: Duration,
-    /// Since when it has been true.
-    since: Option<Moment>,
-    /// Since when it has been unknown.
-    unknown: Option<Moment>,
+    state: Since,
+}
+
+/// What a part is now.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+enum Since {
+    #[default]
+    False,
+    /// True since then.
+    True(Moment),
+    /// Unknown since then.
+    Unknown(Moment),
 }
 
 /// What a condition needs to know of the world.
@@ -75,44 +83,55 @@ impl Progress {
     /// How long until a part has been true for long enough, if nothing changes.
     pub(crate) fn next_change(&self, condition: &Condition, now: Moment) -> Option<Duration> {
         // Mostly nothing is true.
-        if self.0.iter().all(|node| node.since.is_none()) {
+        if self.0.iter().all(|node| node.since().is_none()) {
             return None;
         }
         let mut holds = Vec::new();
         hold_times(condition, &mut holds);
-        let left = |(node, hold): (&Node, &Duration)| Some(hold.saturating_sub(node.held + now.since(node.since?)));
+        let left = |(node, hold): (&Node, &Duration)| Some(hold.saturating_sub(node.held + now.since(node.since()?)));
         self.0.iter().zip(&holds).filter_map(left).filter(|left| !left.is_zero()).min()
     }
 
     /// Since when it has been unknown, if it is.
     pub(crate) fn unknown(&self) -> Option<Moment> {
-        self.0.first().and_then(|node| node.unknown)
+        self.0.first().and_then(Node::unknown)
     }
 
     /// When the present stretch of truth began: the first bad sample.
     pub(crate) fn since(&self) -> Option<Moment> {
-        self.0.first().and_then(|node| node.since)
+        self.0.first().and_then(Node::since)
     }
 }
 
 impl Node {
+    fn since(&self) -> Option<Moment> {
+        if let Since::True(since) = self.state { Some(since) } else { None }
+    }
+
+    fn unknown(&self) -> Option<Moment> {
+        if let Since::Unknown(since) = self.state { Some(since) } else { None }
+    }
+
     fn hold(&mut self, state: Option<bool>, hold_for: Duration, interval: Duration, now: Moment) -> Option<bool> {
         match state {
             Some(true) => {
                 self.forget_after(interval, now);
-                self.unknown = None;
-                let since = *self.since.get_or_insert(now);
+                let since = self.since().unwrap_or(now);
+                self.state = Since::True(since);
                 Some(self.held + now.since(since) >= hold_for)
             }
             Some(false) => {
-                *self = Self::default();
+                // Mostly it was false before, and nothing is written.
+                if self.state != Since::False {
+                    *self = Self::default();
+                }
                 Some(false)
             }
             None => {
-                if let Some(since) = self.since.take() {
+                if let Some(since) = self.since() {
                     self.held += now.since(since);
                 }
-                self.unknown.get_or_insert(now);
+                self.state = Since::Unknown(self.unknown().unwrap_or(now));
                 self.forget_after(interval, now);
                 None
             }
@@ -121,7 +140,7 @@ impl Node {
 
     /// Unknown for over three intervals resets.
     fn forget_after(&mut self, interval: Duration, now: Moment) {
-        if self.unknown.is_some_and(|since| now.since(since) > interval * 3) {
+        if self.unknown().is_some_and(|since| now.since(since) > interval * 3) {
             self.held = Duration::ZERO;
         }
     }

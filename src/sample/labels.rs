@@ -24,7 +24,7 @@ pub struct Labels {
 /// A map by labels. It takes their hash as it is.
 pub type ByLabels<V> = HashMap<Labels, V, BuildHasherDefault<OwnHash>>;
 
-/// The hash that [`Labels`] bring along.
+/// The hash that a key brings along: [`Labels`], and numbers that were given out one after the other.
 #[derive(Clone, Debug, Default)]
 pub struct OwnHash(u64);
 
@@ -34,7 +34,7 @@ impl Hasher for OwnHash {
     }
 
     fn write(&mut self, _: &[u8]) {
-        unreachable!("labels write their hash and nothing else");
+        unreachable!("the keys write a number and nothing else");
     }
 
     fn finish(&self) -> u64 {

@@ -189,8 +189,8 @@ impl History {
             identity: Labels::from([("mount", key.1.as_str())]),
         };
         let gone = self.world.iter().filter(|(_, health)| **health == Health::Gone).map(gone).collect();
-        let batch = Batch { gone, samples: self.samples(interval), settled: vec![metric::find("disk_usage").unwrap().kind] };
-        let edges = self.detector.batch(&batch, self.now());
+        let mut batch = Batch { gone, samples: self.samples(interval), settled: vec![metric::find("disk_usage").unwrap().kind] };
+        let edges = self.detector.batch(&mut batch, self.now());
         self.edges(edges);
     }
 

@@ -243,8 +243,8 @@ impl Simulation {
                 }
                 Due::Sample => {
                     self.agenda.push((self.now + self.timeline.interval_seconds, Due::Sample));
-                    let batch = Batch { gone: self.gone(), samples: self.samples(), ..Batch::default() };
-                    let edges = self.detector.batch(&batch, self.moment());
+                    let mut batch = Batch { gone: self.gone(), samples: self.samples(), ..Batch::default() };
+                    let edges = self.detector.batch(&mut batch, self.moment());
                     self.edges(edges);
                 }
                 Due::Finish(id, outcome, set) => {

@@ -44,17 +44,18 @@ impl Scheduler {
 
     fn adopt(&mut self, id: u64, entry: Entry, now: Moment) {
         let Some(slot) = self.slots.get_mut(&id) else { return };
-        if slot.entry.interval() != entry.interval() {
+        if slot.interval != entry.interval() {
+            slot.interval = entry.interval();
             slot.due = now.running;
             self.due.entry(slot.due).or_default().push(id);
         }
-        slot.entry = entry;
+        *slot.entry = entry;
     }
 
     pub(in crate::collect) fn insert(&mut self, entry: Entry, key: String, collector: Box<dyn Collector>, now: Moment) -> u64 {
         let id = self.next_id;
         self.next_id += 1;
-        self.slots.insert(id, Slot::new(entry, key, collector, now));
+        self.slots.insert(id, Box::new(Slot::new(entry, key, collector, now)));
         self.due.entry(now.running).or_default().push(id);
         id
     }
@@ -75,7 +76,7 @@ impl Scheduler {
         }
         self.outbox.is_there(|gone| there.contains(&(gone.kind, &gone.identity)));
         there.extend(named.iter().map(|(kind, target)| (*kind, &target.identity)));
-        let open: Vec<&Entry> = self.slots.values().filter(|slot| !slot.measured).map(|slot| &slot.entry).collect();
+        let open: Vec<&Entry> = self.slots.values().filter(|slot| !slot.measured).map(|slot| &*slot.entry).collect();
         for left in left {
             let Gone { kind, identity } = &left.gone;
             if there.contains(&(*kind, identity)) {

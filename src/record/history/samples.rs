@@ -6,7 +6,7 @@ use rusqlite::{Connection, params};
 
 use super::{History, WriteError};
 use crate::metric::Metric;
-use crate::sample::{ByLabels, Labels, Sample, Value};
+use crate::sample::{InOrder, Labels, Sample, Value};
 
 /// What a row stands for at first.
 pub(crate) const MINUTE: i64 = 60_000;
@@ -50,38 +50,47 @@ pub struct SampleRow {
 #[derive(Debug, Default)]
 pub struct Aggregator {
     /// By target: what is known of one lies together.
-    series: ByLabels<Vec<Minute>>,
+    series: InOrder<Vec<Minute>>,
     ended: Vec<SampleRow>,
 }
 
-/// The minute of one series that goes on.
+/// The minute of one series that goes on. Small: a host can have many thousands, and each sample looks at one.
 #[derive(Debug)]
 struct Minute {
     metric: &'static Metric,
     /// Its beginning; the sum is there until the minute ends.
     at: i64,
     sum: Option<Sum>,
-    /// The last word, which a later one is compared with.
-    text: Option<String>,
+    /// The last value, if it was a word or infinite.
+    text: Option<Box<str>>,
 }
 
-/// What a row says of its span.
-#[derive(Debug)]
+/// What the numbers of a minute were.
+#[derive(Debug, Default)]
 struct Sum {
+    /// The last value, if it was a number.
     last: Option<f64>,
-    min: Option<f64>,
-    max: Option<f64>,
-    text: Option<String>,
+    /// The smallest and the largest.
+    bounds: Option<(f64, f64)>,
 }
 
 impl Sum {
-    fn new(number: Option<f64>, text: Option<String>) -> Self {
-        Self { last: number, min: number, max: number, text }
+    fn add(&mut self, number: Option<f64>) {
+        self.last = number;
+        if let Some(number) = number {
+            let (min, max) = self.bounds.unwrap_or((number, number));
+            self.bounds = Some((min.min(number), max.max(number)));
+        }
     }
+}
 
-    fn row(self, metric: &'static Metric, labels: &Labels, at: i64, span: i64) -> SampleRow {
-        let Self { last, min, max, text } = self;
-        SampleRow { metric: metric.name, labels: labels.clone(), at, span, last, min, max, text }
+impl Minute {
+    /// Ends it, if anything was measured in it.
+    fn end(&mut self, labels: &Labels) -> Option<SampleRow> {
+        let Sum { last, bounds } = self.sum.take()?;
+        let (min, max) = bounds.unzip();
+        let text = self.text.as_deref().map(str::to_owned);
+        Some(SampleRow { metric: self.metric.name, labels: labels.clone(), at: self.at, span: MINUTE, last, min, max, text })
     }
 }
 
@@ -92,43 +101,43 @@ impl Aggregator {
             let Some(value) = &sample.value else { continue };
             let (number, text) = match value {
                 Value::Number(number) => (Some(*number), None),
-                Value::Infinite | Value::Text(_) => (None, Some(value.to_string())),
+                Value::Infinite | Value::Text(_) => (None, Some(value.to_string().into())),
             };
             self.add(sample, number, text);
         }
     }
 
-    fn add(&mut self, sample: &Sample, number: Option<f64>, text: Option<String>) {
+    fn add(&mut self, sample: &Sample, number: Option<f64>, text: Option<Box<str>>) {
         let at = sample.at.wall.as_millisecond();
         let minute = at.div_euclid(MINUTE) * MINUTE;
         let (metric, labels) = (sample.metric, &sample.target.identity);
         let known = self.series.get_mut(labels).and_then(|series| series.iter_mut().find(|series| series.metric == metric));
-        let Some(current) = known else {
-            let series = self.series.entry(labels.clone()).or_default();
-            series.reserve_exact(1);
-            series.push(Minute { metric, at: minute, sum: Some(Sum::new(number, text.clone())), text });
-            return;
+        let current = match known {
+            Some(current) => current,
+            None => {
+                let series = self.series.get_or_default(labels);
+                series.reserve_exact(1);
+                series.push_mut(Minute { metric, at: minute, sum: None, text: text.clone() })
+            }
         };
-        if current.text != text {
-            self.ended.push(Sum::new(number, text.clone()).row(metric, labels, at, 0));
-            current.text.clone_from(&text);
-        }
         if current.at != minute {
-            self.ended.extend(current.sum.take().map(|sum| sum.row(metric, labels, current.at, MINUTE)));
+            self.ended.extend(current.end(labels));
             current.at = minute;
         }
-        let sum = current.sum.get_or_insert_with(|| Sum::new(number, None));
-        sum.last = number;
-        sum.min = [sum.min, number].into_iter().flatten().reduce(f64::min);
-        sum.max = [sum.max, number].into_iter().flatten().reduce(f64::max);
-        sum.text = text;
+        if current.text != text {
+            let labels = labels.clone();
+            let text = text.as_deref().map(str::to_owned);
+            self.ended.push(SampleRow { metric: metric.name, labels, at, span: 0, last: number, min: number, max: number, text });
+        }
+        current.text = text;
+        current.sum.get_or_insert_default().add(number);
     }
 
     /// The rows of all minutes that are over at `now` (milliseconds since the epoch).
     pub fn take_ended(&mut self, now: i64) -> Vec<SampleRow> {
         self.series.retain(|labels, series| {
             for minute in series.iter_mut().filter(|minute| minute.at + MINUTE <= now) {
-                self.ended.extend(minute.sum.take().map(|sum| sum.row(minute.metric, labels, minute.at, MINUTE)));
+                self.ended.extend(minute.end(labels));
             }
             series.retain(|minute| minute.sum.is_some() || minute.at + GONE > now);
             !series.is_empty()
