@@ -200,7 +200,7 @@ impl Collector for Files {
         let on_pool = self.hangs.ask(&mounts, self.files.base());
         if self.files.is_exact() {
             let path = PathBuf::from(self.files.text());
-            return match self.files.exact(&mounts, on_pool) {
+            return match self.files.exact(&mounts, on_pool, None) {
                 Exact::File(look) => self.measure_file(&path, &look),
                 Exact::Absent => self.without(&path, "no such file"),
                 Exact::Unusable(reason) => self.without(&path, &reason),

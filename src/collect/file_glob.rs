@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::fs;
 use std::io::ErrorKind;
+use std::os::fd::BorrowedFd;
 use std::path::{Component, Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
@@ -11,6 +12,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Stat, statat};
 use rustix::path::Arg;
 
 use super::mounts::Mounts;
+use super::near::Near;
 use super::reason;
 
 /// More files than this in one entry are a mistake in the glob; the rest is not looked at.
@@ -119,11 +121,14 @@ impl FileGlob {
     }
 
     /// Looks at an exact path. Never opens anything, and never follows a link to where a look may hang.
-    pub(crate) fn exact(&self, mounts: &Mounts, on_pool: bool) -> Exact {
+    pub(crate) fn exact(&self, mounts: &Mounts, on_pool: bool, near: Option<&mut Near>) -> Exact {
         let path = Path::new(&self.text);
         let found = match &self.exact {
-            Some(exact) => look(exact.as_c_str(), path, mounts, on_pool),
-            None => look(path, path, mounts, on_pool),
+            Some(exact) => {
+                let (dir, name) = near.map_or((CWD, exact.as_c_str()), |near| near.at(exact));
+                look(dir, name, path, mounts, on_pool)
+            }
+            None => look(CWD, path, path, mounts, on_pool),
         };
         match found {
             Ok(found) if found.kind == FileType::RegularFile => Exact::File(found),
@@ -139,7 +144,7 @@ impl FileGlob {
         let mut found = Found { files: BTreeMap::new(), complete: true };
         let mut dirs = Vec::new();
         let visit = |path: PathBuf, depth, found: &mut Found<T>, dirs: &mut Vec<(PathBuf, usize)>| {
-            let look = match look(&path, &path, mounts, on_pool) {
+            let look = match look(CWD, &path, &path, mounts, on_pool) {
                 Ok(look) => look,
                 Err(error) => return found.complete &= is_absent(&error),
             };
@@ -173,16 +178,16 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Looks at `name`, which is the path.
-fn look(name: impl Arg + Copy, path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Look> {
-    let found = Look::from(statat(CWD, name, AtFlags::SYMLINK_NOFOLLOW)?);
+/// Looks at `name` in `dir`, which is the path.
+fn look(dir: BorrowedFd<'_>, name: impl Arg + Copy, path: &Path, mounts: &Mounts, on_pool: bool) -> std::io::Result<Look> {
+    let found = Look::from(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?);
     if found.kind != FileType::Symlink {
         return Ok(found);
     }
     if !on_pool && mounts.may_hang(path) {
         return Err(std::io::Error::other("the link leads to a network file system; watch the path that it leads to"));
     }
-    Ok(statat(CWD, name, AtFlags::empty())?.into())
+    Ok(statat(dir, name, AtFlags::empty())?.into())
 }
 
 #[cfg(test)]
@@ -243,7 +248,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("a.log");
         fs::write(&file, "xyz").unwrap();
-        let look = |path: &Path| FileGlob::new(path.to_str().unwrap(), false).exact(&Mounts::default(), false);
+        let look = |path: &Path| FileGlob::new(path.to_str().unwrap(), false).exact(&Mounts::default(), false, None);
         assert!(matches!(look(&file), Exact::File(look) if look.bytes == 3));
         assert!(matches!(look(&dir.path().join("none")), Exact::Absent));
         assert!(matches!(look(&file.join("below")), Exact::Absent));

@@ -66,7 +66,8 @@ impl LogFiles {
     }
 
     fn exact(&mut self, mounts: &Mounts, on_pool: bool) -> Vec<Sample> {
-        let size = match self.files.exact(mounts, on_pool) {
+        let mut near = (!on_pool).then(|| self.shared.near());
+        let size = match self.files.exact(mounts, on_pool, near.as_deref_mut()) {
             Exact::File(look) => look.bytes,
             Exact::Absent if self.exact.is_some() => 0,
             Exact::Absent => return unknown(&self.literal, "no such file"),

@@ -28,6 +28,7 @@ mod manager;
 mod memory;
 mod mount_table;
 pub(crate) mod mounts;
+mod near;
 mod once;
 mod outbox;
 mod pidfile;

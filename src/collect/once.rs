@@ -92,6 +92,7 @@ impl Round {
             };
             self.results[index] = entry.unknown(&[], &reason, Moment::now());
         }
+        shared.near().let_go();
         twice
     }
 

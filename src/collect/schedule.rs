@@ -104,6 +104,7 @@ impl Scheduler {
             self.results();
             self.tick(now);
             self.pool.grow(now);
+            self.shared.near().let_go();
             let now = Moment::now();
             if !self.gathers(now) && self.turn_ends(now) == Err(Unheard) {
                 return;

@@ -286,3 +286,26 @@ fn what_is_due_to_leave_does_not_make_the_thread_spin_while_it_gathers() {
     wait_until("it is under way", || scheduler.pool.next_look().is_none());
     assert!(!scheduler.gathers(now) || !scheduler.wait(now).is_zero(), "turn after turn without a pause, until it has gathered");
 }
+
+/// A file system in which a directory is open cannot be unmounted.
+#[test]
+#[cfg(target_os = "linux")]
+fn no_directory_of_watched_files_stays_open_between_two_ticks() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |number: usize| dir.path().join(number.to_string()).to_str().unwrap().to_owned();
+    let mut watched = settings();
+    for number in 0..40 {
+        std::fs::write(path(number), vec![0; number * 1_048_576 / 4]).unwrap();
+        watched.watch.logs.push(LogEntry { path: path(number), recursive: false, interval: SLOW });
+    }
+    let running = Running::new(watched);
+    for number in 0..40_u32 {
+        let identity = label("path", &path(number as usize));
+        let answer = running.ask(&[("log_file_size_mb", identity)], Duration::from_secs(10));
+        assert_eq!(answer.samples[0].value, Some(Value::Number(f64::from(number) / 4.0)));
+    }
+    wait_until("the directory is closed", || {
+        let open = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+        !open.into_iter().any(|open| open == dir.path())
+    });
+}

@@ -10,6 +10,7 @@ use super::https::{self, Tls};
 use super::interest::Interest;
 use super::mount_table::MountTable;
 use super::mounts::Mounts;
+use super::near::Near;
 use super::process_table::Table;
 use super::tls::Trust;
 use super::{Exclusions, Units};
@@ -23,6 +24,7 @@ struct Inner {
     turn: AtomicU64,
     processes: Mutex<Table>,
     mounts: Mutex<MountTable>,
+    near: Mutex<Near>,
     tls: Mutex<HashMap<Trust, Tls>>,
     exclusions: Exclusions,
     interest: Interest,
@@ -38,6 +40,7 @@ impl Shared {
             turn: AtomicU64::new(1),
             processes: Mutex::default(),
             mounts: Mutex::default(),
+            near: Mutex::default(),
             tls: Mutex::default(),
             exclusions,
             interest: Interest::default(),
@@ -66,6 +69,11 @@ impl Shared {
     /// The mounted file systems, looked at once a turn at most. None at all if they cannot be read.
     pub(crate) fn mounts(&self) -> Arc<Mounts> {
         self.0.mounts.lock().unwrap_or_else(PoisonError::into_inner).look(self.turn())
+    }
+
+    /// Where the last file was looked at. For looks that cannot hang: nobody waits for a turn here.
+    pub(crate) fn near(&self) -> MutexGuard<'_, Near> {
+        self.0.near.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How clients of this trust make TLS; built once for each.
