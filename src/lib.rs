@@ -46,7 +46,7 @@
 //! # Invariants, as absences
 //!
 //! - The core does no input or output, starts no thread and reads no clock: [`clock::Moment`] is an argument. Core are
-//!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, canonical, progress, detector,
+//!   `metric`, `sample`, `placeholder`, `config::{playbook, settings, problem}`, `detect::{condition, canonical, progress, latest, detector,
 //!   rule, routes, opening}`, `incident`, `heal::{healer, track, budget, silence, outcome}`, `notification::throttle`,
 //!   `record::{report, retold, notice, stats, escape, json}`.
 //! - Nothing but [`heal::guard`] makes a [`Permit`](heal::guard::Permit), and nothing runs without one.

@@ -55,6 +55,21 @@ fn every_failure_is_infinite_and_says_why() {
     down(https(answering(OK)), "", None);
 }
 
+/// The connections of a thread have their buffers one after the other.
+#[test]
+fn what_one_endpoint_said_too_much_is_no_answer_of_the_next() {
+    let ends = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 503 Broken\r\ncontent-length: 0\r\n\r\n";
+    let hello = Some(regex::Regex::new("^hello$").unwrap());
+    let breaks_off = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nearly";
+    for before in [ends, breaks_off, "HTTP/1.1 200 O", "garbage\r\n\r\n"] {
+        measure(at(answering(before)));
+        down(at(answering("HTTP/1.1 404 None\r\ncontent-length: 0\r\n\r\n")), "status 404", Some(404.0));
+        down(at(answering("")), "", None);
+        let honest = measure(EndpointEntry { expected_body: hello.clone(), ..at(answering(OK)) });
+        assert_eq!(text(&honest, "api_status"), "up");
+    }
+}
+
 #[test]
 fn a_trickle_does_not_outlast_the_deadline() {
     let trickle = |head: &'static str| {

@@ -240,4 +240,26 @@ mod tests {
         assert_eq!(receiver.recv().unwrap(), expected);
         assert!(!outbox.has_gone() && !outbox.is_behind());
     }
+
+    #[test]
+    fn the_memory_of_a_batch_that_was_read_holds_the_next_one_unless_it_is_far_too_large() {
+        let (sender, receiver) = bounded(1);
+        let mut outbox = Outbox::new(sender, Arc::default());
+        let mut round = |count: usize| {
+            outbox.add(vec![sample("a", 1.0); count]);
+            outbox.flush(&[]).unwrap();
+            let mut batch = receiver.recv().unwrap();
+            let (place, room) = (batch.samples.as_ptr(), batch.samples.capacity());
+            assert_eq!(batch.samples.len(), count);
+            batch.samples.truncate(3);
+            outbox.emptied().try_send(batch.samples).unwrap();
+            (place, room)
+        };
+        let first = round(1000);
+        assert_eq!(round(900), first);
+        assert_eq!(round(2), first, "a small one between two large ones");
+        assert_eq!(round(1000), first);
+        let last = (0..100).map(|_| round(2)).last().unwrap();
+        assert!(last.1 < 100, "{} for two", last.1);
+    }
 }

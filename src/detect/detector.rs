@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::latest::{Latest, find};
 use super::opening::badness;
 pub use super::opening::{concerned, opening, samples_of};
 use super::progress::View;
@@ -13,7 +14,6 @@ use crate::clock::Moment;
 use crate::config::playbook::Playbook;
 use crate::incident::{DedupKey, Opening};
 use crate::metric::{Kind, Metric};
-use crate::record::escape::terminal;
 use crate::sample::{Batch, Gone, InOrder, Labels, SLEPT, Sample};
 
 /// A target that was last measured this long ago is forgotten.
@@ -60,21 +60,6 @@ pub struct Detector {
     expected: Expected,
     /// Kinds of which every target there is has a sample.
     settled: Vec<Kind>,
-}
-
-#[derive(Debug)]
-struct Latest {
-    sample: Sample,
-    /// The value is unknown. Boxed: there can be many thousands, and most are known.
-    unknown: Option<Box<Unknown>>,
-    /// The rules that look at it: found once, and again when the target's facts change.
-    rules: Option<Box<[usize]>>,
-}
-
-#[derive(Debug)]
-struct Unknown {
-    since: Moment,
-    reported: bool,
 }
 
 impl Detector {
@@ -278,7 +263,7 @@ impl Detector {
         let identity = &sample.target.identity;
         let known = self.latest.get_mut(identity).and_then(|all| all.iter_mut().find(|latest| latest.sample.metric == sample.metric));
         let Some(latest) = known else {
-            let mut latest = Latest { unknown: Unknown::of(&sample, now), sample, rules: None };
+            let mut latest = Latest::new(sample, now);
             latest.route(&self.routes, rules);
             latest.rules.iter().flatten().for_each(|rule| affect(&latest.sample, rule));
             let all = self.latest.get_or_default(&latest.sample.target.identity);
@@ -351,56 +336,6 @@ impl Detector {
         cleared.extend(fired.into_iter().map(|(_, opening)| Edge::Fired(opening)));
         cleared
     }
-}
-
-impl Unknown {
-    fn of(sample: &Sample, now: Moment) -> Option<Box<Self>> {
-        sample.value.is_none().then(|| Box::new(Self { since: now, reported: false }))
-    }
-}
-
-impl Latest {
-    /// Takes the place of the sample before. If the target's facts are others now, it gives the rules that looked at it.
-    fn replace(&mut self, sample: Sample, now: Moment) -> Option<Box<[usize]>> {
-        let left = if self.sample.target.facts == sample.target.facts { None } else { self.rules.take() };
-        let goes_on = |unknown: &Unknown| sample.value.is_none() && (unknown.reported || !self.sample.is_from_before_a_sleep(now));
-        if !self.unknown.as_deref().is_some_and(goes_on) {
-            self.unknown = Unknown::of(&sample, now);
-        }
-        self.sample = sample;
-        left
-    }
-
-    /// Finds the rules that look at it.
-    fn route(&mut self, routes: &Routes, rules: &[Rule]) {
-        self.rules.get_or_insert_with(|| routes.of(&self.sample, rules).into());
-    }
-
-    /// Says once that a metric has been unknown for three intervals.
-    fn report_unknown(&mut self, now: Moment) {
-        let since = match &self.unknown {
-            Some(unknown) if unknown.reported => return,
-            Some(unknown) => unknown.since,
-            None => self.sample.at,
-        };
-        if now.since(since) <= self.sample.interval * 3 {
-            return;
-        }
-        if !self.sample.is_from_before_a_sleep(now) {
-            let reason = self.sample.reason.as_deref().unwrap_or("no fresh measurement");
-            // What no condition looks at is nobody's trouble: the age of a process that is stopped, say.
-            let level = if self.rules.as_ref().is_some_and(|rules| !rules.is_empty()) { log::Level::Warn } else { log::Level::Debug };
-            let target = terminal(&self.sample.target.identity.to_string());
-            log::log!(level, "unknown metric={} target={target} reason={}", self.sample.metric.name, terminal(reason));
-            self.unknown = Some(Box::new(Unknown { since, reported: true }));
-        }
-    }
-}
-
-/// The latest sample of a metric for an identity, joined on the labels that the metric has.
-fn find<'a>(latest: &'a InOrder<Vec<Latest>>, metric: &Metric, identity: &Labels) -> Option<&'a Sample> {
-    let of = |identity: &Labels| latest.get(identity)?.iter().map(|latest| &latest.sample).find(|sample| sample.metric == metric);
-    of(identity).or_else(|| of(&identity.iter().filter(|(name, _)| metric.identity.contains(name)).collect()))
 }
 
 /// Whether every target that there is of the key's kind has a sample. Of a key without a playbook the kind is not known.

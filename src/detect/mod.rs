@@ -4,6 +4,7 @@
 mod canonical;
 pub mod condition;
 pub mod detector;
+mod latest;
 mod opening;
 mod progress;
 mod routes;

@@ -22,6 +22,7 @@ const CORE: &[&str] = &[
     "src/detect/canonical.rs",
     "src/detect/condition.rs",
     "src/detect/detector.rs",
+    "src/detect/latest.rs",
     "src/detect/opening.rs",
     "src/detect/progress.rs",
     "src/detect/routes.rs",
