@@ -251,7 +251,7 @@ impl Agent {
                 },
                 recv(quiet) -> _ => { quiet = never(); self.watching(); }
                 recv(first_deadline) -> _ => self.watching(),
-                recv(settled) -> _ => crate::host::raw::give_back_code(),
+                recv(settled) -> _ => crate::host::raw::give_back(),
                 recv(self.collectors.worker().ended()) -> _ => break Some("collect"),
                 recv(self.detector.ended()) -> _ => break Some("detect"),
                 recv(self.healer.ended()) -> _ => break Some("heal"),
@@ -273,7 +273,7 @@ impl Agent {
         let targets = first.targets();
         // From here on nobody reads what the detector sees.
         self.wires.seen = never();
-        crate::host::raw::give_back_code();
+        crate::host::raw::give_back();
         self.state.manager.ready();
         self.state.announce();
         let config = &self.state.config;

@@ -58,7 +58,7 @@
 //! - No thread starts but through [`threads`], no program but through the executor.
 //! - No text from outside leaves as it came: each sink (screen, log, report, JSON, service manager) has one function in
 //!   [`record::escape`] and applies it itself.
-//! - No `unsafe` but the three calls in [`host::raw`].
+//! - No `unsafe` but the calls in [`host::raw`].
 
 pub mod clock;
 pub mod metric;

@@ -34,11 +34,22 @@ pub(crate) fn default_sigpipe() {
     }
 }
 
+/// Gives back what only the start needed: when the agent is ready, and once more when it has settled.
+pub(crate) fn give_back() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[expect(unsafe_code, reason = "malloc_trim(3) is the only way to have what was freed between blocks that live on given back")]
+    // SAFETY: malloc_trim takes its own locks and touches nothing but memory that is free.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+    give_back_code();
+}
+
 /// Gives back the pages of the program's code: they stay in the system's cache of the file, and those that are called come back, 64 KiB
-/// at a time. Half of the memory that the agent shows are pages that only its start needed. When it is ready, and once more when it has
-/// settled: code that was not called for a while is the first that a host without memory takes, and must come from its disk again.
+/// at a time. Half of the memory that the agent shows are pages that only its start needed, and code that was not called for a while is
+/// the first that a host without memory takes, and must come from its disk again.
 #[cfg(target_os = "linux")]
-pub(crate) fn give_back_code() {
+fn give_back_code() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     for (start, length) in code(&maps) {
         #[expect(unsafe_code, reason = "no safe wrapper exists: on memory that was written to, the writes would be lost")]
@@ -52,7 +63,7 @@ pub(crate) fn give_back_code() {
 
 /// Only Linux shows such pages as the agent's own.
 #[cfg(not(target_os = "linux"))]
-pub(crate) fn give_back_code() {}
+fn give_back_code() {}
 
 /// The program's own file mappings up to its code, by start and length, from the lines of `/proc/self/maps` (proc(5)).
 #[cfg(target_os = "linux")]
@@ -99,9 +110,9 @@ mod tests {
     }
 
     #[test]
-    fn the_program_goes_on_when_its_code_was_given_back() {
+    fn the_program_goes_on_when_its_code_and_free_memory_were_given_back() {
         assert!(!code(&std::fs::read_to_string("/proc/self/maps").unwrap()).is_empty());
-        give_back_code();
+        give_back();
         assert_eq!("1,2,3".split(',').filter_map(|digit| digit.parse::<u32>().ok()).sum::<u32>(), 6);
     }
 }
