@@ -39,16 +39,15 @@ def main():
     print(HEAD)
     for output, path in zip((".text.hot", ".text.warm"), lists, strict=True):
         with open(path) as file:
-            names = set(file.read().split())
-        others = {}
-        for text in {pattern(name) for name in names} - taken:
+            names = dict.fromkeys(file.read().split())
+        fitting = []
+        # In the order of the calls: what one kind of check calls lies together, and a host that has no such check does not need it.
+        for text in dict.fromkeys(map(pattern, names)):
             wanted = [size for (name, _), size in sizes[text].items() if name in names]
-            more = sum(sizes[text].values()) - sum(wanted)
-            if more <= MOST_OTHERS * len(wanted):
-                others[text] = more
-        taken |= set(others)
-        # Those that fit no more than they should come first and lie close.
-        section(output, sorted(others, key=lambda text: (others[text] > 1024, text)))
+            if text not in taken and sum(sizes[text].values()) - sum(wanted) <= MOST_OTHERS * len(wanted):
+                fitting.append(text)
+        taken.update(fitting)
+        section(output, fitting)
         if output == ".text.hot":
             # What makes room in a table or a vector is marked as cold. There is little of it, and much of that is needed.
             print("    *(.text.unlikely.*)")
