@@ -20,7 +20,7 @@ SECTIONS {"""
 def pattern(name):
     """The name without what another compiler or other code gives it: hashes of crates and of instances, and what LLVM adds."""
     if name.startswith("_R"):
-        return re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name)
+        return re.sub(r"\.(llvm\.)?[0-9]+$", ".*", re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name))
     return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
 
 
