@@ -60,28 +60,29 @@ fn gone(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
-/// Reads a line of `/proc/PID/stat`. The command stands in parentheses and may hold any byte, parentheses and line breaks too.
+/// Reads a line of `/proc/PID/stat`, as far as it is needed: every watched process is looked at in every cycle. The command stands in
+/// parentheses and may hold any byte, parentheses and line breaks too.
 fn parse_stat(line: &[u8]) -> Option<Stat> {
     let open = line.iter().position(|byte| *byte == b'(')?;
     let close = line.iter().rposition(|byte| *byte == b')')?;
     let comm = String::from_utf8_lossy(line.get(open + 1..close)?).into_owned();
-    let rest = std::str::from_utf8(line.get(close + 1..)?).ok()?;
     // The first field after the command is number 3 of the manual.
-    let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
-    let number = |field: usize| fields.get(field - 3)?.parse::<u64>().ok();
-    let id = |field: usize| Some(fields.get(field - 3)?.parse::<u32>().unwrap_or(0));
-    let zombie = matches!(fields.first()?.as_bytes(), [b'Z' | b'X' | b'x']);
-    Some(Stat {
-        comm,
-        // When only the main thread has ended, the others go on under the same id.
-        dead: zombie && number(20)? <= 1,
-        parent: id(4)?,
-        group: id(5)?,
-        session: id(6)?,
-        cpu: from_ticks(number(14)? + number(15)?),
-        started: from_ticks(number(22)?),
-        rss: number(24)? * page_size(),
-    })
+    let mut fields = line.get(close + 2..)?.split(u8::is_ascii_whitespace);
+    let mut next = 3;
+    // To be asked for in their order.
+    let mut field = |number: usize| {
+        let text = fields.nth(number - next)?;
+        next = number + 1;
+        std::str::from_utf8(text).ok()
+    };
+    let zombie = matches!(field(3)?, "Z" | "X" | "x");
+    let mut id = |number| Some(field(number)?.parse().unwrap_or(0));
+    let (parent, group, session) = (id(4)?, id(5)?, id(6)?);
+    let mut number = |number| field(number)?.parse::<u64>().ok();
+    let cpu = from_ticks(number(14)? + number(15)?);
+    // When only the main thread has ended, the others go on under the same id.
+    let dead = zombie && number(20)? <= 1;
+    Some(Stat { comm, dead, parent, group, session, cpu, started: from_ticks(number(22)?), rss: number(24)? * page_size() })
 }
 
 fn from_ticks(ticks: u64) -> Duration {

@@ -118,6 +118,10 @@ fn parse_meminfo(text: &str) -> Result<Meminfo, String> {
             _ => continue,
         };
         found[place] = rest.trim().trim_end_matches(" kB").parse().ok();
+        // They stand at the beginning of some fifty lines.
+        if found.iter().all(Option::is_some) {
+            break;
+        }
     }
     match found {
         [Some(total), Some(available), swap_total, swap_free] => {
