@@ -160,7 +160,8 @@ impl History {
     /// When nothing was written; the error says what may help.
     pub fn write_samples(&mut self, rows: &[SampleRow]) -> Result<(), WriteError> {
         self.transaction(|transaction| {
-            let (mut series, mut sample) = (transaction.prepare(SERIES)?, transaction.prepare(SAMPLE)?);
+            // They stay prepared: this is written every minute, and the code that reads SQL would lie in memory for nothing else.
+            let (mut series, mut sample) = (transaction.prepare_cached(SERIES)?, transaction.prepare_cached(SAMPLE)?);
             for row in rows {
                 let labels = serde_json::to_string(&row.labels).unwrap_or_default();
                 series.execute(params![row.metric, labels])?;
