@@ -45,7 +45,7 @@ const SAMPLES: usize = 1;
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
-/// So long after its start the agent has done at least once what it does regularly: the history is written each minute.
+/// So long after its start, or after another configuration came in force, the agent has done at least once what it does regularly: the history is written each minute.
 const SETTLED: Duration = Duration::from_secs(90);
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
@@ -226,7 +226,7 @@ impl Agent {
 
     fn serve(&mut self) -> Result<(), String> {
         let first_deadline = after(FIRST_LOOK);
-        let settled = after(SETTLED);
+        let mut settled = after(SETTLED);
         let mut quiet = never();
         let broken = loop {
             select! {
@@ -236,7 +236,10 @@ impl Agent {
                     Err(_) => break Some("signals"),
                 },
                 recv(self.wires.reloads) -> reload => match reload {
-                    Ok(Reloaded::Loaded { config, problems }) => self.put_in_force(config, problems),
+                    Ok(Reloaded::Loaded { config, problems }) => {
+                        self.put_in_force(config, problems);
+                        settled = after(SETTLED);
+                    }
                     Ok(Reloaded::Rejected(problems)) => self.state.rejected(problems),
                     Ok(Reloaded::Unchanged) => {}
                     Err(_) => break Some("reload"),

@@ -34,7 +34,7 @@ pub(crate) fn default_sigpipe() {
     }
 }
 
-/// Gives back what only the start needed: when the agent is ready, and once more when it has settled.
+/// Gives back what only the start or a reload needed: when the agent is ready, and when it has settled.
 pub(crate) fn give_back() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     #[expect(unsafe_code, reason = "malloc_trim(3) is the only way to have what was freed between blocks that live on given back")]
