@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""script.py PROGRAM HOT WARM: prints the linker script that puts together the functions of PROGRAM that are named in the files HOT and
-WARM, a line each."""
+"""script.py PROGRAM PLAIN HOT WARM: prints the linker script that puts together the functions of PROGRAM that are named in the files
+PLAIN (what every host needs while nothing is wrong), HOT (what others need then) and WARM, a line each."""
 import collections
+import pathlib
 import re
 import sys
 
@@ -24,10 +25,27 @@ def pattern(name):
     return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
 
 
-def section(name, patterns):
-    print(f"  {name} : ALIGN(4096) {{")
-    for text in patterns:
-        print(f"    *(.text.{text})")
+# What every host needs, as far as the lists cannot say.
+ALWAYS = [
+    # It ends before functions are noted.
+    "*(.text._RNvNtNtCs*_8autoheal4host3raw9give_back)",
+    # ring's assembly has no sections of its own for its functions.
+    "*libring-*:*(.text)",
+]
+
+
+def sections(path, sizes, taken):
+    """The patterns of the functions of a list that are not taken yet, in the order of the calls: what one kind of check calls lies
+    together, and a host that has no such check does not need it."""
+    names = dict.fromkeys(pathlib.Path(path).read_text().split())
+    found = []
+    for text in dict.fromkeys(map(pattern, names)):
+        wanted = [size for (name, _), size in sizes[text].items() if name in names]
+        if text not in taken and sum(sizes[text].values()) - sum(wanted) <= MOST_OTHERS * len(wanted):
+            found.append(text)
+    taken.update(found)
+    # What makes room in a table or a vector is marked as cold: its section is .text.unlikely.NAME.
+    return [f"*(.text*.{text})" for text in found]
 
 
 def main():
@@ -36,21 +54,10 @@ def main():
     for address, (name, size) in calls.functions(program).items():
         sizes[pattern(name)][name, address] = size
     taken = set()
+    plain, hot, warm = (sections(path, sizes, taken) for path in lists)
     print(HEAD)
-    for output, path in zip((".text.hot", ".text.warm"), lists, strict=True):
-        with open(path) as file:
-            names = dict.fromkeys(file.read().split())
-        fitting = []
-        # In the order of the calls: what one kind of check calls lies together, and a host that has no such check does not need it.
-        for text in dict.fromkeys(map(pattern, names)):
-            wanted = [size for (name, _), size in sizes[text].items() if name in names]
-            if text not in taken and sum(sizes[text].values()) - sum(wanted) <= MOST_OTHERS * len(wanted):
-                fitting.append(text)
-        taken.update(fitting)
-        section(output, fitting)
-        if output == ".text.hot":
-            # What makes room in a table or a vector is marked as cold. There is little of it, and much of that is needed.
-            print("    *(.text.unlikely.*)")
+    for output, inputs in ((".text.hot", plain + ALWAYS + hot), (".text.warm", warm)):
+        print(f"  {output} : ALIGN(4096) {{", *inputs, sep="\n    ")
         print("  }")
     print("} INSERT BEFORE .text;")
 
