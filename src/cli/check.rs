@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::check_targets::{self, Line};
 use super::check_text::Page;
+use super::fields::amount;
 use super::{Failure, explain};
 use crate::clock::in_words;
 use crate::collect::Survey;
@@ -187,14 +188,9 @@ fn not_read(location: &Location, places: &Places, sources: &Sources, loaded: &Lo
 }
 
 fn summary(config: Option<&Config>, errors: usize, warnings: usize) -> String {
-    let some = |count: usize, what: &str| match count {
-        0 => format!("no {what}s"),
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    };
-    let counts = format!("{}, {}", some(errors, "error"), some(warnings, "warning"));
+    let counts = format!("{}, {}", amount(errors, "error"), amount(warnings, "warning"));
     let Some(config) = config else { return format!("{counts}: a running agent would keep its old configuration") };
-    let books = some(config.playbooks.len(), "playbook");
+    let books = amount(config.playbooks.len(), "playbook");
     let dry = match (config.settings.dry_run, config.origin.built_in_settings) {
         (false, _) => "",
         (true, false) => "; dry run: nothing would be executed (\"dry_run\": false in the settings turns it on)",

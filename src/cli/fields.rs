@@ -16,6 +16,15 @@ pub(super) fn print(value: &Value, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
+/// `no errors`, `1 error`, `2 errors`.
+pub(super) fn amount(count: usize, what: &str) -> String {
+    match count {
+        0 => format!("no {what}s"),
+        1 => format!("1 {what}"),
+        _ => format!("{count} {what}s"),
+    }
+}
+
 fn labels_of(value: &Value) -> Labels {
     value.as_object().into_iter().flatten().map(|(name, value)| (name.clone(), text(value))).collect()
 }

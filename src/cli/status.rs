@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use super::agent::{Desk, problems};
-use super::fields::{list, print, sample, scope, span, text, time};
+use super::fields::{amount, list, print, sample, scope, span, text, time};
 use super::{Answer, exit, incidents, silence, table};
 use crate::clock::Moment;
 use crate::record::escape::terminal;
@@ -74,8 +74,8 @@ fn configuration(config: &Value, out: &mut dyn Write) -> io::Result<()> {
         other => terminal(other),
     };
     let (loaded, generation) = (terminal(&time(&config["loaded_at"])), terminal(&text(&config["generation"])));
-    let count = list(&config["playbooks"]["ids"]).len();
-    writeln!(out, "configuration: {state}; generation {generation} since {loaded}, {count} playbooks")?;
+    let playbooks = amount(list(&config["playbooks"]["ids"]).len(), "playbook");
+    writeln!(out, "configuration: {state}; generation {generation} since {loaded}, {playbooks}")?;
     for name in ["playbooks", "settings"] {
         let file = text(&config[name]["file"]);
         if !file.is_empty() {
@@ -188,8 +188,10 @@ mod tests {
         for name in ["breakers", "cooldowns", "silences", "incidents", "targets"] {
             quiet[name] = json!([]);
         }
+        quiet["config"]["playbooks"]["ids"] = json!(["disk"]);
         let agent = Played::saying(quiet);
         let (_, text) = printed(|out| run(&agent.desk(false), out));
+        assert!(text.contains(", 1 playbook\n"), "{text}");
         assert!(text.contains("open incidents\nnone\n") && !text.contains("breakers") && !text.contains("silences"), "{text}");
         for odd in [json!({}), json!([]), json!("x"), json!({"targets": [{"samples": [{"metric": "of_the_future"}]}], "config": 3})] {
             let agent = Played::saying(odd);
