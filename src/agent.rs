@@ -45,7 +45,8 @@ const SAMPLES: usize = 1;
 const FIRST_LOOK: Duration = Duration::from_millis(1500);
 /// Nothing that was not seen before for this long: everything that answers quickly has answered.
 const QUIET: Duration = Duration::from_millis(250);
-/// So long after its start, or after another configuration came in force, the agent has done at least once what it does regularly: the history is written each minute.
+/// So long after its start, or after another configuration came in force, the agent has done at least once what it does regularly: the
+/// history is written each minute.
 const SETTLED: Duration = Duration::from_secs(90);
 /// How long a thread may take to end.
 const JOIN: Duration = Duration::from_secs(25);
