@@ -12,6 +12,14 @@ import calls
 # does: with more, it stays where it is. The kernel maps 64 KiB around what is called, so it would cost as much.
 MOST_OTHERS = 32 * 1024
 
+# What every host needs, as far as the lists cannot say.
+ALWAYS = [
+    # It ends before functions are noted.
+    "*(.text._RNvNtNtCs*_8autoheal4host3raw9give_back)",
+    # ring's assembly has no sections of its own for its functions.
+    "*libring-*:*(.text)",
+]
+
 HEAD = """\
 /* Made by packaging/layout/record. Which functions lie beside each other: .text.hot are those that run while nothing is wrong,
    .text.warm those that run only when something is. A pattern that fits nothing is no error. See docs/performance.md. */
@@ -23,15 +31,6 @@ def pattern(name):
     if name.startswith("_R"):
         return re.sub(r"\.(llvm\.)?[0-9]+$", ".*", re.sub(r"Cs[0-9A-Za-z]+_", "Cs*_", name))
     return re.sub(r"17h[0-9a-f]{16}E.*", "17h*", name)
-
-
-# What every host needs, as far as the lists cannot say.
-ALWAYS = [
-    # It ends before functions are noted.
-    "*(.text._RNvNtNtCs*_8autoheal4host3raw9give_back)",
-    # ring's assembly has no sections of its own for its functions.
-    "*libring-*:*(.text)",
-]
 
 
 def sections(path, sizes, taken):
