@@ -30,7 +30,7 @@
 //!
 //! | state | owner |
 //! | --- | --- |
-//! | timers, collectors, what is in flight | thread `collect`; `collect:pool` threads borrow one collector at a time |
+//! | timers, collectors, what is in flight | thread `collect`; `collect:pool` threads borrow one collector at a time; `collect:relief` takes over when `collect` hangs |
 //! | deaths of watched processes | thread `collect:deaths` waits for them and tells `collect` |
 //! | latest samples, progress of conditions, the minute of samples that goes on | thread `detect` |
 //! | incidents, tracks, silences by hand, what people are told | thread `heal` |

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Select, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Select, Sender, bounded};
 
 /// Enough for every loop here; a request with TLS needs the most. What was not optimised needs several times as much: there gzip
 /// copies its tables over the stack.
@@ -28,6 +28,25 @@ impl Worker {
     #[must_use]
     pub fn ended(&self) -> &Receiver<bool> {
         &self.ended
+    }
+}
+
+/// Work that one thread after another does: it has ended when this is dropped, by a panic if that is while its thread unwinds.
+#[derive(Debug)]
+pub struct Role(Sender<bool>);
+
+impl Role {
+    /// A role, and the [`Worker`] to wait for its end.
+    #[must_use]
+    pub fn new(name: &'static str) -> (Self, Worker) {
+        let (end, ended) = bounded(1);
+        (Self(end), Worker { name, ended })
+    }
+}
+
+impl Drop for Role {
+    fn drop(&mut self) {
+        let _ = self.0.send(!thread::panicking());
     }
 }
 
@@ -82,6 +101,21 @@ pub fn within<T: Send + 'static>(name: &'static str, limit: Duration, body: impl
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_role_ends_on_the_thread_that_has_it_last() {
+        let (role, worker) = Role::new("test:role");
+        assert!(worker.ended().is_empty());
+        spawn("test:next", move || drop(role)).ended().recv().unwrap();
+        assert_eq!(worker.ended().recv(), Ok(true));
+        let (role, worker) = Role::new("test:role");
+        let panics = move || {
+            let _role = role;
+            panic!("on purpose");
+        };
+        spawn("test:next", panics).ended().recv().unwrap();
+        assert_eq!(worker.ended().recv(), Ok(false));
+    }
 
     #[test]
     fn what_does_not_come_back_is_left_behind() {

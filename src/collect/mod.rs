@@ -2,7 +2,8 @@
 //!
 //! One thread (`collect`) owns a schedule of absolute deadlines and measures inline what cannot block: memory, processes,
 //! disks and logs on local file systems. What can hang (endpoints, served certificates, anything on a network file system)
-//! runs on a pool that grows only while its threads are stuck. A target has at most one measurement under way: a tick
+//! runs on a pool that grows only while its threads are stuck, or on `collect` itself while it comes back soon: another thread takes
+//! the schedule over if it does not. A target has at most one measurement under way: a tick
 //! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
 
 pub mod census;
@@ -59,19 +60,19 @@ use crate::config::settings::Settings;
 use crate::metric::Metric;
 pub use crate::sample::Want;
 use crate::sample::{Batch, Sample};
-use crate::threads::{self, Worker};
+use crate::threads::{self, Role, Worker};
 
 pub use counts::Counts;
 pub use exclusions::{Excluded, Exclusions};
 pub use interest::SELDOM;
 pub use once::{Survey, measure_once, survey};
-use schedule::Scheduler;
+use schedule::{Keeper, Scheduler};
 use shared::Shared;
 pub use units::Units;
 
 /// Measures one watch entry: one mount, one process entry, one endpoint, one glob of logs, …
 pub trait Collector: Send {
-    /// Whether measuring may block: then it runs on the pool.
+    /// Whether measuring may block: then nobody waits for it.
     fn may_hang(&mut self) -> bool {
         false
     }
@@ -156,16 +157,16 @@ impl Collectors {
         let shared = Shared::new(exclusions.clone());
         let units = shared.units().clone();
         let mut scheduler = Scheduler::new(shared, samples, Arc::clone(&counts));
-        scheduler.wait_for_deaths();
         let emptied = scheduler.emptied();
-        let worker = threads::spawn("collect", move || {
+        let (role, worker) = Role::new("collect");
+        threads::spawn("collect", move || {
             scheduler.watch(&settings);
-            scheduler.run(inbox, &shutdown);
+            Keeper::new(scheduler, inbox, shutdown, role).keep();
         });
         (Self { worker, exclusions, units, counts, emptied }, orders)
     }
 
-    /// The local thread, to wait for its end.
+    /// The thread that has the schedule, to wait for its end.
     #[must_use]
     pub fn worker(&self) -> &Worker {
         &self.worker

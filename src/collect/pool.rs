@@ -10,7 +10,7 @@ use std::time::Duration;
 use crossbeam_channel::Receiver;
 
 use super::Collector;
-use crate::clock::Moment;
+use crate::clock::{self, Moment};
 use crate::sample::Sample;
 use crate::threads;
 use desk::{Desk, Load};
@@ -50,12 +50,36 @@ pub(crate) struct Job {
     pub(crate) collector: Box<dyn Collector>,
 }
 
+impl Job {
+    fn make(self, began: Moment) -> Done {
+        let Self { id, mut collector } = self;
+        let start = clock::instant();
+        let samples = measure(&mut *collector);
+        Done { id, collector, began, took: Some(start.elapsed()), samples }
+    }
+}
+
+/// A measurement that its owner makes without a thread of the pool. What comes of it lies with the other results.
+pub(crate) struct Own {
+    job: Job,
+    desk: Arc<Desk>,
+}
+
+impl Own {
+    /// Makes it, on this thread.
+    pub(crate) fn make(self) {
+        self.desk.hand_in(self.job.make(Moment::now()));
+    }
+}
+
 /// A measurement that was made.
 pub(crate) struct Done {
     pub(crate) id: u64,
     /// Ready for the next measurement.
     pub(crate) collector: Box<dyn Collector>,
     pub(crate) began: Moment,
+    /// How long it took, of one that might have hung.
+    pub(crate) took: Option<Duration>,
     pub(crate) samples: Result<Vec<Sample>, Panicked>,
 }
 
@@ -119,6 +143,21 @@ impl Pool {
         self.desk.put(job);
         self.submitted = true;
         Ok(())
+    }
+
+    /// Counts a measurement as one of the pool's that the caller makes itself.
+    pub(crate) fn own(&self, job: Job) -> Own {
+        self.desk.expect();
+        Own { job, desk: Arc::clone(&self.desk) }
+    }
+
+    /// The pool makes it after all, as with [`Self::submit`].
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn take_over(&mut self, own: Own) -> Result<(), (Job, String)> {
+        self.desk.expect_no_more();
+        self.submit(own.job)
     }
 
     /// How many measurements are waited for: [`Self::results`] has not had them.
@@ -219,9 +258,8 @@ impl Drop for Pool {
 
 fn work(desk: &Desk) {
     let mut done = None;
-    while let Some((Job { id, mut collector }, began)) = desk.next(done, IDLE) {
-        let samples = measure(&mut *collector);
-        done = Some(Done { id, collector, began, samples });
+    while let Some((job, began)) = desk.next(done, IDLE) {
+        done = Some(job.make(began));
     }
 }
 

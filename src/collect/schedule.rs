@@ -3,8 +3,9 @@
 //! A tick is `start + n × interval`, so nothing drifts; ticks that were missed are counted as late and not made up for.
 
 mod entries;
+mod keeper;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::hash::BuildHasherDefault;
 use std::iter;
 use std::sync::Arc;
@@ -15,14 +16,16 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 use super::entry::Entry;
 use super::fresh::Requests;
 use super::outbox::{Outbox, Unheard};
-use super::pool::{self, Done, Job, Panicked, Pool};
+use super::pool::{self, Done, Job, Own, Panicked, Pool};
 use super::presence::Leaving;
 use super::shared::Shared;
 use super::slot::Slot;
-use super::{Counts, Fresh, Order, deaths};
+use super::{Counts, Fresh, Order};
 use crate::clock::{Moment, in_words};
 use crate::metric::Kind;
 use crate::sample::{Batch, Gone, OwnHash, SLEPT, Sample};
+use keeper::Inbox;
+pub(crate) use keeper::Keeper;
 
 /// How long a full channel of samples is left alone.
 const RETRY: Duration = Duration::from_millis(20);
@@ -34,6 +37,10 @@ const GATHER: Duration = Duration::from_millis(10);
 /// Without anything due the clocks are looked at this often, to notice that the machine slept.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
+/// So many measurements that might hang are made by the schedule's own thread in a row. With more of them the pool costs no more, and
+/// makes several at a time.
+const FEW: usize = 8;
+
 /// Everything that is watched, and when it is measured next.
 pub(crate) struct Scheduler {
     shared: Shared,
@@ -44,10 +51,12 @@ pub(crate) struct Scheduler {
     /// element.
     due: BTreeMap<Duration, Vec<u64>>,
     pool: Pool,
+    /// What its own thread measures next, though it might hang.
+    own: VecDeque<Own>,
+    /// Somebody takes over when its own thread hangs.
+    relieved: bool,
     /// Until when what was measured is left to gather.
     gathering: Option<Moment>,
-    /// Names of process entries of which a process died.
-    died: Receiver<Arc<str>>,
     requests: Requests,
     outbox: Outbox,
     counts: Arc<Counts>,
@@ -68,8 +77,9 @@ impl Scheduler {
             next_id: 0,
             due: BTreeMap::new(),
             pool: Pool::new(),
+            own: VecDeque::new(),
+            relieved: false,
             gathering: None,
-            died: never(),
             requests: Requests::default(),
             outbox: Outbox::new(samples, Arc::clone(&counts)),
             counts,
@@ -79,25 +89,14 @@ impl Scheduler {
         }
     }
 
-    /// From now on a process entry is measured when one of its processes dies, and not only at its next tick.
-    pub(crate) fn wait_for_deaths(&mut self) {
-        match deaths::watch() {
-            Ok((deaths, died)) => {
-                self.shared.tell_deaths_to(deaths);
-                self.died = died;
-            }
-            Err(error) => log::info!("deaths of processes are noticed at the next interval only: {error}"),
-        }
-    }
-
     /// Where the reader of a batch leaves its memory.
     pub(crate) fn emptied(&self) -> Sender<Vec<Sample>> {
         self.outbox.emptied()
     }
 
-    /// Measures until `shutdown` is disconnected or nobody takes samples any more.
-    pub(crate) fn run(mut self, mut orders: Receiver<Order>, shutdown: &Receiver<()>) {
-        let (bell, mut died) = (self.pool.bell().clone(), self.died.clone());
+    /// Turns until there is something that might hang to be measured by the caller; `None` at the end: nobody wants samples any more.
+    fn turns(&mut self, inbox: &mut Inbox) -> Option<Own> {
+        let mut was_urgent = false;
         loop {
             let now = Moment::now();
             self.notice_sleep(now);
@@ -107,30 +106,36 @@ impl Scheduler {
             self.shared.near().let_go();
             let now = Moment::now();
             if !self.gathers(now) && self.turn_ends(now) == Err(Unheard) {
-                return;
+                return None;
+            }
+            // A death or a question does not wait until all of them are through, and neither do they for many deaths.
+            if (was_urgent || inbox.is_quiet())
+                && let Some(own) = self.own.pop_front()
+            {
+                return Some(own);
             }
             let wait = self.wait(Moment::now());
-            let urgent = select! {
-                recv(shutdown) -> _ => return,
+            was_urgent = select! {
+                recv(inbox.shutdown) -> _ => return None,
                 // What it rings for is taken in the next turn.
-                recv(bell) -> _ => false,
-                recv(died) -> name => match name {
-                    Ok(name) => { self.measure_dead(name, &died); true }
+                recv(inbox.bell) -> _ => false,
+                recv(inbox.died) -> name => match name {
+                    Ok(name) => { self.measure_dead(name, &inbox.died); true }
                     // The thread that waits for deaths has failed; the schedule goes on.
-                    Err(_) => { died = never(); false }
+                    Err(_) => { inbox.died = never(); false }
                 },
-                recv(orders) -> order => match order {
-                    Ok(order) => { self.obey(iter::once(order).chain(orders.try_iter())); true }
+                recv(inbox.orders) -> order => match order {
+                    Ok(order) => { self.obey(iter::once(order).chain(inbox.orders.try_iter())); true }
                     // Nobody can ask for anything any more; a closed channel would be ready for ever.
-                    Err(_) => { orders = never(); false }
+                    Err(_) => { inbox.orders = never(); false }
                 },
                 default(wait) => false,
             };
-            if urgent {
+            if was_urgent {
                 // Before the next tick: that can be another pass over the same thousands of targets.
                 self.pool.grow(Moment::now());
                 if self.turn_ends(Moment::now()) == Err(Unheard) {
-                    return;
+                    return None;
                 }
             }
         }
@@ -222,7 +227,7 @@ impl Scheduler {
         }
     }
 
-    /// Measures, here or on the pool.
+    /// Measures, or has it measured.
     fn begin(&mut self, id: u64) {
         self.measure(id, Moment::now());
     }
@@ -233,18 +238,27 @@ impl Scheduler {
         let Some(mut collector) = slot.collector.take() else { return };
         if !collector.may_hang() {
             let samples = pool::measure(&mut *collector);
-            self.finished(Done { id, collector, began: asked, samples });
+            self.finished(Done { id, collector, began: asked, took: None, samples });
             return;
         }
-        let now = Moment::now();
+        let (now, job) = (Moment::now(), Job { id, collector });
         slot.sent = now;
         self.gathering.get_or_insert(now.after(GATHER));
-        if let Err((job, reason)) = self.pool.submit(Job { id, collector }) {
-            slot.collector = Some(job.collector);
-            let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), now);
-            self.publish(id, samples);
-            self.requests.give_up(id);
+        if self.relieved && slot.is_quick() && self.own.len() < FEW {
+            self.own.push_back(self.pool.own(job));
+        } else {
+            let submitted = self.pool.submit(job);
+            self.submitted(submitted);
         }
+    }
+
+    fn submitted(&mut self, submitted: Result<(), (Job, String)>) {
+        let Err((Job { id, collector }, reason)) = submitted else { return };
+        let Some(slot) = self.slots.get_mut(&id) else { return };
+        slot.collector = Some(collector);
+        let samples = slot.entry.unknown(&slot.targets, &format!("not measured: {reason}"), Moment::now());
+        self.publish(id, samples);
+        self.requests.give_up(id);
     }
 
     /// Measures the entries of which a process died, whatever the schedule says.
@@ -262,16 +276,15 @@ impl Scheduler {
 
     /// Takes what came back from the pool.
     fn results(&mut self) {
-        let results = self.pool.results();
-        if !results.is_empty() {
-            self.shared.next_turn();
-            results.into_iter().for_each(|done| self.finished(done));
-        }
+        self.pool.results().into_iter().for_each(|done| self.finished(done));
     }
 
     fn finished(&mut self, done: Done) {
         // Watched no more: the result is of no interest.
         let Some(slot) = self.slots.get_mut(&done.id) else { return };
+        if let Some(took) = done.took {
+            slot.took(took);
+        }
         let (mut soon, mut missing) = (None, Vec::new());
         let mut samples = match done.samples {
             Ok(samples) => {
@@ -300,6 +313,7 @@ impl Scheduler {
         }
         self.outbox.add(samples);
         if again {
+            self.shared.next_turn();
             self.begin(done.id);
         }
     }

@@ -10,6 +10,12 @@ use super::{Collector, There};
 use crate::clock::Moment;
 use crate::sample::{Gone, Labels, Sample, Target};
 
+/// A measurement came back soon that took no longer than this. One with a handshake nearby takes 2 ms.
+const SOON: Duration = Duration::from_millis(3);
+
+/// An entry is quick that came back soon so many times in a row.
+const QUICK: u8 = 10;
+
 /// One entry at work.
 pub(super) struct Slot {
     /// Boxed: it is large, and a tick has no use for it.
@@ -17,11 +23,11 @@ pub(super) struct Slot {
     /// The entry's.
     pub(super) interval: Duration,
     pub(super) key: String,
-    /// Not here while it measures on the pool.
+    /// Not here while it measures what may hang.
     pub(super) collector: Option<Box<dyn Collector>>,
     /// Running clock. An element of the schedule with another time is outdated.
     pub(super) due: Duration,
-    /// When it went to the pool.
+    /// When it was sent off last to measure what may hang.
     pub(super) sent: Moment,
     /// What it measured last.
     pub(super) targets: Vec<Arc<Target>>,
@@ -29,12 +35,14 @@ pub(super) struct Slot {
     pub(super) presence: Presence,
     /// It found all of its targets: when it measures the same ones again, there is nothing to take into account.
     steady: bool,
+    /// So many measurements in a row came back soon, of those that might have hung.
+    quick: u8,
     /// It was measured at least once.
     pub(super) measured: bool,
     /// It was measured, or found to hang, at least once.
     pub(super) settled: bool,
     pub(super) panicked: bool,
-    /// It is to be measured again when it returns from the pool.
+    /// It is to be measured again when it returns.
     pub(super) again: bool,
 }
 
@@ -53,6 +61,7 @@ impl Slot {
             sent: now,
             targets: Vec::new(),
             steady: false,
+            quick: 0,
             measured: false,
             settled: false,
             panicked: false,
@@ -77,6 +86,16 @@ impl Slot {
         let gone = self.presence.update(present, self.interval, Moment::now());
         self.steady = there == There::Measured && self.presence.is_whole();
         gone
+    }
+
+    /// It took so long to measure it.
+    pub(super) fn took(&mut self, took: Duration) {
+        self.quick = if took <= SOON { self.quick.saturating_add(1) } else { 0 };
+    }
+
+    /// Whether it has come back soon for long enough to expect it again.
+    pub(super) fn is_quick(&self) -> bool {
+        self.quick >= QUICK
     }
 
     /// Its samples go out. Says whether it is settled since now.

@@ -77,6 +77,16 @@ impl Desk {
         state.jobs.push_back(job);
     }
 
+    /// One more is open that no thread will take from here.
+    pub(super) fn expect(&self) {
+        self.state().open += 1;
+    }
+
+    /// Takes [`Self::expect`] back.
+    pub(super) fn expect_no_more(&self) {
+        self.state().open -= 1;
+    }
+
     pub(super) fn load(&self) -> Load {
         let state = self.state();
         let (waiting, idle) = (state.jobs.len(), state.idle.len());
@@ -100,6 +110,17 @@ impl Desk {
         let mut state = self.state();
         state.gathers = gathers;
         let rings = !state.done.is_empty() && state.rings();
+        drop(state);
+        if rings {
+            self.ring();
+        }
+    }
+
+    /// Takes what was made.
+    pub(super) fn hand_in(&self, done: Done) {
+        let mut state = self.state();
+        state.done.push(done);
+        let rings = state.rings();
         drop(state);
         if rings {
             self.ring();
@@ -139,15 +160,10 @@ impl Desk {
     pub(super) fn next(&self, done: Option<Done>, patience: Duration) -> Option<(Job, Moment)> {
         let mut now = Moment::now();
         let end = now.after(patience);
-        let mut state = self.state();
         if let Some(done) = done {
-            state.done.push(done);
-            if state.rings() {
-                drop(state);
-                self.ring();
-                state = self.state();
-            }
+            self.hand_in(done);
         }
+        let mut state = self.state();
         loop {
             if let Some(job) = state.jobs.pop_front() {
                 (state.taken, state.moved_at) = (state.taken.wrapping_add(1), now);
