@@ -106,7 +106,7 @@ fn a_slow_answer_says_where_the_time_went() {
             let _ = stream.write_all(&OK.as_bytes()[20..]);
         })
     };
-    for (before, within) in [(150, 0), (0, 150)] {
+    for (before, within) in [(150, 0), (0, 400)] {
         let samples = measure(at(slow(before, within)));
         let latency = sample(&samples, "api_latency_ms");
         let stages = stages(latency.reason.as_ref().unwrap());
@@ -114,7 +114,8 @@ fn a_slow_answer_says_where_the_time_went() {
         assert_eq!((&**connect, &**first, &**total), ("connect", "first byte", "total"));
         assert!(connected <= answered && answered <= took, "{stages:?}");
         assert!((took - value(&samples, "api_latency_ms")).abs() <= 0.5, "{stages:?}");
-        assert!(if before > 0 { *answered >= 149.0 } else { took - answered >= 149.0 }, "{stages:?}");
+        // A busy machine notices the first byte late.
+        assert!(if before > 0 { *answered >= 149.0 } else { *took >= 399.0 && *answered < 200.0 }, "{stages:?}");
         assert_eq!(sample(&samples, "api_status").reason, None);
     }
 }
