@@ -5,7 +5,19 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
+use std::time::Duration;
+
+use crossbeam_channel::after;
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Pid, test_kill_process};
+
+use crate::clock;
+
+/// A child of an agent that was killed has the lock until it runs another program: so long that is waited for at most.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
+
+/// How often it is tried meanwhile.
+const RETRY: Duration = Duration::from_millis(10);
 
 /// Held as long as it lives.
 #[derive(Debug)]
@@ -23,11 +35,23 @@ pub enum Taken {
 }
 
 impl Lock {
-    /// Takes the lock of a data directory.
+    /// Takes the lock of a data directory. Waits a moment for what an agent that was killed has left behind.
     ///
     /// # Errors
     /// When another process holds it, or when it cannot be opened.
     pub fn take(data_dir: &Path) -> Result<Self, Taken> {
+        let end = clock::instant() + LEFT_BEHIND;
+        Self::take_from(data_dir, |holder| {
+            let waits = !is_running(holder) && clock::instant() < end;
+            if waits {
+                let _ = after(RETRY).recv();
+            }
+            waits
+        })
+    }
+
+    /// `waits`: whether it is tried again, given the number of the process that took it last.
+    fn take_from(data_dir: &Path, mut waits: impl FnMut(&str) -> bool) -> Result<Self, Taken> {
         let path = data_dir.join("agent.lock");
         // In a directory that somebody else made, the name could lead to any file of the system, which would be emptied.
         let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
@@ -37,15 +61,23 @@ impl Lock {
         if !facts.is_file() || facts.nlink() != 1 {
             return Err(Taken::Failed(std::io::Error::other("agent.lock is no file of its own: remove it")));
         }
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        while flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             let mut pid = String::new();
-            let _ = file.read_to_string(&mut pid);
-            return Err(Taken::By(Some(pid.trim().to_owned()).filter(|pid| !pid.is_empty())));
+            let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut pid));
+            let pid = pid.trim();
+            if !waits(pid) {
+                return Err(Taken::By(Some(pid.to_owned()).filter(|pid| !pid.is_empty())));
+            }
         }
         // The number is for the message of the next one only: on a full disk the lock holds without it.
         let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| writeln!(file, "{}", std::process::id()));
         Ok(Self { _file: file })
     }
+}
+
+/// Whether there is such a process, as far as can be known.
+fn is_running(pid: &str) -> bool {
+    pid.parse().ok().and_then(Pid::from_raw).is_none_or(|pid| test_kill_process(pid) != Err(rustix::io::Errno::SRCH))
 }
 
 #[cfg(test)]
@@ -64,6 +96,22 @@ mod tests {
         assert!(matches!(Lock::take(dir.path()), Err(Taken::By(None))), "a full disk kept the number out");
         drop(first);
         assert!(Lock::take(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn what_a_killed_agent_left_behind_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut left = Some(Lock::take(dir.path()).unwrap());
+        // Numbers of processes are smaller.
+        let nobody = i32::MAX.to_string();
+        std::fs::write(dir.path().join("agent.lock"), &nobody).unwrap();
+        assert!(!is_running(&nobody) && is_running("1") && is_running(""));
+        let taken = Lock::take_from(dir.path(), |holder| {
+            assert_eq!(holder, nobody);
+            left.take().is_some()
+        });
+        assert!(taken.is_ok());
+        assert_eq!(std::fs::read_to_string(dir.path().join("agent.lock")).unwrap(), format!("{}\n", std::process::id()));
     }
 
     #[test]
