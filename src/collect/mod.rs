@@ -3,8 +3,8 @@
 //! One thread (`collect`) owns a schedule of absolute deadlines and measures inline what cannot block: memory, processes,
 //! disks and logs on local file systems. What can hang (endpoints, served certificates, anything on a network file system)
 //! runs on a pool that grows only while its threads are stuck, or on `collect` itself while it comes back soon: another thread takes
-//! the schedule over if it does not. A target has at most one measurement under way: a tick
-//! that finds it still there is counted as late and never queued, so a hung target delays nobody but itself.
+//! the schedule over if it does not. A target has at most one measurement under way: a tick that finds it still there is counted as
+//! late and never queued, so a hung target delays nobody but itself.
 
 pub mod census;
 pub(crate) mod certificate;

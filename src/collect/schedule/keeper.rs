@@ -41,7 +41,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// From now on a process entry is measured when one of its processes dies, and not only at its next tick.
+    /// A schedule with the deaths of watched processes: their entries are measured then, and not only at their next tick.
     pub(crate) fn new(schedule: Scheduler, orders: Receiver<Order>, shutdown: Receiver<()>, role: Role) -> Box<Self> {
         let died = match deaths::watch() {
             Ok((deaths, died)) => {
